@@ -1,0 +1,1 @@
+"""Manage consignment sales (代销)."""

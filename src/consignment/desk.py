@@ -1,0 +1,199 @@
+"""The desk: everything the library does, bound to the ports that a host chose."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from attrs import define, field
+
+from consignment.admission import Admission
+from consignment.audit import Audit
+from consignment.catalogue import Catalogue
+from consignment.dispatch import Dispatch
+from consignment.domain.settings import Settings
+from consignment.formats.cloudevents import peek_id, read_report
+from consignment.progress import Progress
+from consignment.push import Push
+from consignment.quotas import Quotas
+from consignment.relay import Relay, Relayed
+from consignment.reporting import Received, Reporting
+from consignment.sales_partners import SalesPartners
+from consignment.settlement import SettledOrders, Settling
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+    from types import TracebackType
+
+    from consignment.domain.partner import PartnerDetails
+    from consignment.ports.account_crediting import AccountCrediting
+    from consignment.ports.clock import Clock
+    from consignment.ports.cooperation_history import CooperationHistory
+    from consignment.ports.partner_messaging import PartnerMessaging
+    from consignment.ports.storage import Storage
+
+__all__ = ["Consignment", "Work"]
+
+
+class _NothingKnown:
+    """The history of a bank without other systems."""
+
+    def last_cooperation(self, partner: PartnerDetails, until: datetime) -> datetime | None:  # noqa: ARG002 - the port's signature
+        return None
+
+
+@define
+class Work:
+    """What one `work` did: the counts of each kind."""
+
+    received: Received = field(factory=Received)
+    expired: int = 0
+    pushed: int = 0
+    settled: SettledOrders = field(factory=SettledOrders)
+    credits: Relayed = field(factory=Relayed)
+    messages: Relayed = field(factory=Relayed)
+
+
+class Consignment:
+    """The consignment desk of a bank.
+
+    Each attribute is a capability, each public method of it one use case:
+
+    - `admission`: who may sell for us
+    - `catalogue`: what they may sell
+    - `sales_partners`: on whose behalf
+    - `quotas`: how much at once
+    - `dispatch`: demands become orders, orders reach partners
+    - `reporting`: what partners report back
+    - `progress`: how it is selling
+    - `push`: sales data on schedule
+    - `settlement`: profit to accounts
+    - `relay`: messages and credits, carried out
+    - `audit`: what happened
+
+    `Consignment.open("sqlite:///bank.db")` is the embedded default; the constructor takes any
+    ports. A desk may be used by several threads when its ports may. Close it, or use it as a
+    context manager.
+    """
+
+    def __init__(
+        self,
+        *,
+        storage: Storage,
+        messaging: PartnerMessaging,
+        crediting: AccountCrediting,
+        clock: Clock | None = None,
+        history: CooperationHistory | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        """Bind ports; without a clock it is the system's, without a history nothing is known."""
+        if clock is None:
+            from consignment.adapters.system import SystemClock
+
+            clock = SystemClock()
+        settings = settings or Settings()
+        history = history or _NothingKnown()
+        self.storage = storage
+        self.messaging = messaging
+        self.crediting = crediting
+        self.clock = clock
+        self.settings = settings
+        self.admission = Admission(storage, clock, history, settings)
+        self.catalogue = Catalogue(storage, clock, settings)
+        self.sales_partners = SalesPartners(storage, clock)
+        self.quotas = Quotas(storage, clock)
+        self.dispatch = Dispatch(storage, clock, settings)
+        self.reporting = Reporting(storage, clock, messaging, read_report, peek_id)
+        self.progress = Progress(storage, clock, settings)
+        self.push = Push(storage, clock)
+        self.settlement = Settling(storage, clock, settings)
+        self.relay = Relay(storage, clock, messaging, crediting, settings)
+        self.audit = Audit(storage)
+
+    @classmethod
+    def open(
+        cls,
+        url: str = "sqlite:///consignment.db",
+        *,
+        mailbox: str | Path = "mailbox",
+        upgrade: bool = True,
+        clock: Clock | None = None,
+        history: CooperationHistory | None = None,
+        settings: Settings | None = None,
+    ) -> Self:
+        """Open the embedded default: a SQLite file with its ledger, and a mailbox of folders.
+
+        `url` is SQLAlchemy's. The schema is created or brought up to date, unless `upgrade` is
+        False: then a missing or other schema is refused. `mailbox` is the folder in which
+        partners and sales partners have theirs (see `adapters.filedrop`).
+
+        Raises `StorageUnusable` and its kinds `SchemaMissing`, `SchemaOutdated`, `SchemaNewer`;
+        `StorageBusy`; `StorageReadOnly`.
+        """
+        from pathlib import Path
+
+        from consignment.adapters.filedrop import FileDrop
+        from consignment.adapters.sqlalchemy import Ledger, SqlStorage
+        from consignment.adapters.sqlalchemy import upgrade as upgrade_schema
+
+        if upgrade:
+            upgrade_schema(url)
+        storage = SqlStorage.open(url)
+        return cls(
+            storage=storage,
+            messaging=FileDrop(Path(mailbox)),
+            crediting=Ledger(storage),
+            clock=clock,
+            history=history,
+            settings=settings,
+        )
+
+    @classmethod
+    def in_memory(
+        cls,
+        *,
+        clock: Clock | None = None,
+        history: CooperationHistory | None = None,
+        settings: Settings | None = None,
+    ) -> Self:
+        """Make a desk that keeps everything in memory, for tests."""
+        from consignment.adapters.memory import MemoryLedger, MemoryMessaging, MemoryStorage
+
+        return cls(
+            storage=MemoryStorage(),
+            messaging=MemoryMessaging(),
+            crediting=MemoryLedger(),
+            clock=clock,
+            history=history,
+            settings=settings,
+        )
+
+    def work(self) -> Work:
+        """Do whatever is due, once: what came in, expiries, pushes, settlements, credits, messages.
+
+        May be called by several workers at once, and again after a crash: each effect happens
+        once. What fails is due again later, what fails too often is set aside (see `relay`).
+        """
+        return Work(
+            received=self.reporting.receive_inbound(),
+            expired=self.dispatch.expire_due(),
+            pushed=self.push.push_due(),
+            settled=self.settlement.settle_due(),
+            credits=self.relay.credit_due(),
+            messages=self.relay.deliver_due(),
+        )
+
+    def close(self) -> None:
+        """Let go of connections and files."""
+        self.storage.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,1 @@
+"""The wire formats: strict JSON documents and CloudEvents, read and written."""

@@ -1,0 +1,1 @@
+"""What the desk needs from the outside, as Protocols at the height of the business."""

@@ -1,0 +1,49 @@
+"""Account crediting: pay a beneficiary's account, once per key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from consignment.domain.message import CreditInstruction
+
+__all__ = ["AccountCrediting", "CreditOutcome"]
+
+
+@frozen
+class CreditOutcome:
+    """What became of one instruction.
+
+    `error` is None when the account is credited, by this call or by an earlier one with the same
+    key. `final` says that trying again is useless, so it is set aside at once.
+    """
+
+    error: str | None = None
+    final: bool = False
+
+    @property
+    def credited(self) -> bool:
+        """Tell whether the account has been credited."""
+        return self.error is None
+
+
+class AccountCrediting(Protocol):
+    """The bank's way to credit an account.
+
+    Promises: at most one credit per key, whatever is repeated, by however many processes at once;
+    the same key with other content (payer, beneficiary, amount, currency) is never credited but
+    answered with a final error.
+    """
+
+    def credit(self, instructions: Sequence[CreditInstruction]) -> Sequence[CreditOutcome]:
+        """Carry out instructions; give the outcome of each, in their order.
+
+        A failure of one does not keep the others back. It is never called inside a transaction of
+        the desk. What it raises counts as a failure of all of them, to be tried again: so after a
+        crash or a time-out the same instructions come again, with the same keys.
+        """
+        ...

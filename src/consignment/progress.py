@@ -1,0 +1,127 @@
+"""Progress (代销进度): how the goods are selling; by number, by name, by order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from consignment.domain.errors import InvalidValue, NotFound, reason
+from consignment.domain.order import partner_id_of
+from consignment.domain.progress import NamePage
+from consignment.domain.progress import Progress as ProgressAnswer
+from consignment.domain.settings import Settings
+from consignment.domain.text import name_key
+from consignment.ports.clock import Clock
+from consignment.ports.storage import Storage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date, datetime
+
+    from consignment.ports.storage import Transaction
+
+__all__ = ["Progress"]
+
+_MAX_PAGE = 1000
+
+
+@frozen
+class Progress:
+    """The queries of progress."""
+
+    _storage: Storage
+    _clock: Clock
+    _settings: Settings
+
+    def by_number(self, product_number: str) -> ProgressAnswer:
+        """Tell how a product is selling, else raise `NotFound` (`product_unknown`)."""
+        return self.by_numbers([product_number])[0]
+
+    def by_numbers(self, product_numbers: Sequence[str]) -> list[ProgressAnswer]:
+        """Tell how products are selling, in the order asked.
+
+        Raises `NotFound` with a `product_unknown` for each number that does not exist.
+        """
+        now = self._clock.now()
+        today = self._settings.day_of(now)
+
+        def work(tx: Transaction) -> list[ProgressAnswer]:
+            owners = tx.products.owners(product_numbers)
+            unknown = [
+                reason("product_unknown", product_number=number[:80])
+                for number in product_numbers
+                if number not in owners
+            ]
+            if unknown:
+                raise NotFound(unknown)
+            by_partner: dict[str, list[str]] = {}
+            for number, partner_id in owners.items():
+                by_partner.setdefault(partner_id, []).append(number)
+            found = {
+                number: ProgressAnswer.of_product(product, tally, as_of=now, today=today)
+                for partner_id, numbers in by_partner.items()
+                for number, (product, tally) in tx.products.get(partner_id, numbers).items()
+            }
+            return [found[number] for number in product_numbers]
+
+        return self._storage.read(work)
+
+    def by_name(self, text: str, *, page: str | None = None, limit: int = 100) -> NamePage:
+        """Find products by name and tell how they are selling.
+
+        The whole name comes first, then names that begin with the text, then those that have it
+        somewhere; by number within each. Width, case and composition do not matter. `limit` is at
+        most 1000; `page` is the `next_page` of the page before. Nothing found is an empty page.
+        Raises `InvalidValue`: `name_empty`, `page_invalid`, `limit_invalid`.
+        """
+        key = name_key(text)
+        if not key:
+            raise InvalidValue(reason("name_empty"))
+        if not 1 <= limit <= _MAX_PAGE:
+            raise InvalidValue(reason("limit_invalid", limit=limit, most=_MAX_PAGE))
+        after = None if page is None else _after(page)
+        now = self._clock.now()
+        today = self._settings.day_of(now)
+        hits = self._storage.read(lambda tx: tx.products.find(key, after=after, limit=limit + 1))
+        answers = tuple(
+            ProgressAnswer.of_product(hit.product, hit.tally, as_of=now, today=today)
+            for hit in hits[:limit]
+        )
+        if len(hits) <= limit:
+            return NamePage(answers)
+        last = hits[limit - 1]
+        return NamePage(answers, f"{last.rank}:{last.product.number}")
+
+    def by_order(self, order_id: str) -> list[ProgressAnswer]:
+        """Tell how each product of an order is selling, in the order's own order.
+
+        Raises `NotFound` (`order_unknown`).
+        """
+        now = self._clock.now()
+        today = self._settings.day_of(now)
+        return self._storage.read(lambda tx: _of_order(tx, order_id, now, today))
+
+
+def _of_order(tx: Transaction, order_id: str, now: datetime, today: date) -> list[ProgressAnswer]:
+    order = tx.orders.get([order_id]).get(order_id)
+    if order is None:
+        raise NotFound(reason("order_unknown", order_id=order_id[:160]))
+    numbers = [line.product_number for line in order.lines]
+    products = tx.products.get(partner_id_of(order_id), numbers)
+    return [
+        ProgressAnswer.of_line(
+            order,
+            line,
+            lifetime_left_days=products[line.product_number][0].lifetime_left_days(today),
+            as_of=now,
+        )
+        for line in order.lines
+    ]
+
+
+def _after(page: str) -> tuple[int, str]:
+    rank, _, number = page.partition(":")
+    if rank not in {"0", "1", "2"} or not number:
+        raise InvalidValue(reason("page_invalid", page=page[:80]))
+    return int(rank), number
