@@ -20,7 +20,9 @@ from consignment.ports.storage import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import datetime
 
+    from consignment.domain.progress import Tally
     from consignment.ports.storage import Transaction
 
 __all__ = ["Catalogue", "ImportResult", "Packed", "Rejection"]

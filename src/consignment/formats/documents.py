@@ -17,15 +17,13 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import attrs
 from attrs import frozen
 
 from consignment.domain.admission import AdmissionPolicy, AdmissionRequest, Assessment, Criterion
 from consignment.domain.errors import InvalidValue, reason
-from consignment.domain.money import Money, decimal_text, minor_places
+from consignment.domain.money import Money, decimal_text
 from consignment.domain.order import ConsignmentDemand, DemandLine
 from consignment.domain.partner import Account, PartnerDetails
 from consignment.domain.quota import check_quota_scope
@@ -49,16 +47,18 @@ from consignment.formats import strict_json
 from consignment.formats.structure import (
     Member,
     Reader,
+    as_attribute,
     choice,
+    currency,
     day,
     decimal,
     identifier,
     instant,
     listed,
     mapped,
-    member_of,
     need_object,
     optional,
+    placed,
     printable,
     record,
     structured,
@@ -68,6 +68,7 @@ from consignment.formats.structure import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from fractions import Fraction
 
 __all__ = [
     "account_document",
@@ -94,32 +95,22 @@ T = TypeVar("T")
 # Readers of parts.
 
 
-def _currency(value: object) -> str:
-    minor_places(text(value))
-    return text(value)
-
-
 def _registration_number(value: object) -> str:
     return check_registration_number(text(value))
 
 
-def _score(value: object) -> Decimal:
-    score: Decimal = attrs.fields(Assessment).score.converter(decimal(value))
-    return score
-
-
 _criterion = choice(Criterion, "criterion_unknown")
-_scores = mapped(_criterion, _score)
+_scores = mapped(_criterion, as_attribute(Assessment, "score", decimal))
 
 _account = record(
     Account,
     holder=printable(),
     number=printable(64),
     bank=printable(64),
-    currency=_currency,
+    currency=currency,
 )
 _assessments = listed(
-    record(Assessment, criterion=_criterion, score=_score, evidence=text, assessed_on=day)
+    record(Assessment, criterion=_criterion, score=decimal, evidence=text, assessed_on=day)
 )
 _policy = record(
     AdmissionPolicy,
@@ -185,7 +176,7 @@ _quota_limits = listed(
         _QuotaLimit,
         scope=lambda value: check_quota_scope(text(value)),
         limit=decimal,
-        currency=_currency,
+        currency=currency,
     )
 )
 
@@ -210,9 +201,10 @@ _amounts: dict[_AmountKind, Reader[Amount]] = {
 
 
 def _amount(value: object) -> Amount:
-    members = need_object(value)
-    kind = member_of(members, "kind", choice(_AmountKind))
-    return _amounts[kind]({name: each for name, each in members.items() if name != "kind"})
+    members = dict(need_object(value))
+    # Without a kind it is a KeyError, which stands for a missing field.
+    kind = placed("kind", choice(_AmountKind))(members.pop("kind"))
+    return _amounts[kind](members)
 
 
 _rule = record(
@@ -234,7 +226,7 @@ _rule = record(
             withholding=optional(record(Withholding, name=text, threshold=decimal, percent=text)),
         )
     ),
-    currency=_currency,
+    currency=currency,
 )
 
 

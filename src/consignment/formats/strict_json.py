@@ -33,7 +33,7 @@ _BOM = b"\xef\xbb\xbf"
 _NESTING = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
 
 
-class _Suspect(Exception):  # noqa: N818 - a signal between the two passes, never seen outside
+class _Suspect(Exception):
     """The quick pass met something; the thorough one says what and where."""
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
 import attrs
 from cattrs import Converter
@@ -19,7 +19,7 @@ from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
 from cattrs.gen import make_dict_structure_fn, override
 
 from consignment.domain.errors import InvalidValue, Reason, reason
-from consignment.domain.money import parse_decimal
+from consignment.domain.money import minor_places, parse_decimal
 from consignment.domain.text import check_id, check_text
 from consignment.formats.faults import Place, refusal, shown
 
@@ -28,12 +28,15 @@ if TYPE_CHECKING:
     from enum import StrEnum
 
 __all__ = [
+    "Attempts",
     "Malformed",
     "Member",
     "Reader",
+    "as_attribute",
     "boolean",
     "checked",
     "choice",
+    "currency",
     "day",
     "decimal",
     "faults_of",
@@ -41,9 +44,10 @@ __all__ = [
     "instant",
     "listed",
     "mapped",
-    "member_of",
+    "members",
     "need_object",
     "optional",
+    "placed",
     "printable",
     "record",
     "structured",
@@ -54,7 +58,6 @@ __all__ = [
 T = TypeVar("T")
 
 Reader: TypeAlias = Callable[[Any], T]
-_Refuse: TypeAlias = Callable[[Exception], Exception]
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 #: RFC 3339, section 5.6, without leap seconds; the offset is looked at by itself.
@@ -67,7 +70,7 @@ _INSTANT = re.compile(
 _CONVERTER = Converter(detailed_validation=True, forbid_extra_keys=True)
 
 
-class Malformed(Exception):  # noqa: N818 - named after what is wrong, as the domain's refusals are
+class Malformed(Exception):
     """A value does not have the form that its place asks for."""
 
     def __init__(self, code: str, **details: object) -> None:
@@ -81,7 +84,7 @@ class _At(str):
     __slots__ = ("key",)
     key: str | int
 
-    def __new__(cls, key: str | int) -> _At:
+    def __new__(cls, key: str | int) -> Self:
         note = str.__new__(cls, f"at {key!r}")
         note.key = key
         return note
@@ -149,7 +152,7 @@ def choice(kinds: type[StrEnum], code: str = "choice_unknown") -> Reader[Any]:
     def read(value: object) -> StrEnum:
         if text(value) not in known:
             raise InvalidValue(reason(code, value=shown(value), choices=known))
-        return kinds(value)
+        return kinds(text(value))
 
     return read
 
@@ -181,6 +184,12 @@ def instant(value: object) -> datetime:
         raise InvalidValue(reason("instant_invalid", value=shown(value))) from None
 
 
+def currency(value: object) -> str:
+    """Read the code of a currency. `not_text`; `currency_unknown`."""
+    minor_places(text(value))
+    return text(value)
+
+
 def optional(read: Reader[T]) -> Reader[T | None]:
     """Read what may also be null."""
     return lambda value: None if value is None else read(value)
@@ -199,11 +208,10 @@ def listed(read: Reader[T]) -> Reader[tuple[T, ...]]:
     def read_list(value: object) -> tuple[T, ...]:
         if not isinstance(value, list):
             raise Malformed("wrong_type", expected="list", value=shown(value))
-        faults: list[Exception] = []
-        items = [_attempt(read, each, i, faults) for i, each in enumerate(value)]
-        if faults:
-            raise _Several("items", faults)
-        return tuple(items)  # type: ignore[arg-type] # without a fault none is missing
+        attempts = Attempts()
+        items = [attempts.read(read, each, i) for i, each in enumerate(value)]
+        attempts.conclude()
+        return tuple(items)  # type: ignore[arg-type] # each succeeded
 
     return read_list
 
@@ -212,27 +220,63 @@ def mapped(read_name: Reader[str], read: Reader[T]) -> Reader[dict[str, T]]:
     """Read an object as a mapping, names and values each by a reader. `wrong_type`."""
 
     def read_mapping(value: object) -> dict[str, T]:
-        faults: list[Exception] = []
+        attempts = Attempts()
         members = {
-            _attempt(read_name, name, name, faults): _attempt(read, each, name, faults)
+            attempts.read(read_name, name, name): attempts.read(read, each, name)
             for name, each in need_object(value).items()
         }
-        if faults:
-            raise _Several("members", faults)
-        return members  # type: ignore[return-value] # without a fault none is missing
+        attempts.conclude()
+        return members  # type: ignore[return-value] # each succeeded
 
     return read_mapping
 
 
-def _attempt(
-    read: Reader[T], value: object, key: str | int, faults: list[Exception]
-) -> T | None:
-    try:
-        return read(value)
-    except Exception as error:  # noqa: BLE001 - the caller raises them all, together
-        error.add_note(_At(key))
-        faults.append(error)
-        return None
+def members(
+    required: Mapping[str, Reader[Any]], may_have: Mapping[str, Reader[Any]] | None = None
+) -> Reader[dict[str, Any]]:
+    """Read an object's members, each by its reader, and no others.
+
+    `wrong_type`, `missing_field`, `unknown_field`, and whatever the readers raise.
+    """
+    readers = {**required, **(may_have or {})}
+
+    def read_members(value: object) -> dict[str, Any]:
+        given = need_object(value)
+        attempts = Attempts()
+        got = {}
+        for name, read in readers.items():
+            if name in given:
+                got[name] = attempts.read(read, given[name], name)
+            elif name in required:
+                attempts.failed.append(KeyError(name))
+        if unknown := given.keys() - readers.keys():
+            attempts.failed.append(ForbiddenExtraKeysError(None, dict, unknown))
+        attempts.conclude()
+        return got
+
+    return read_members
+
+
+class Attempts:
+    """Several readings, of which all are tried before any failure is raised."""
+
+    def __init__(self) -> None:
+        self.failed: list[Exception] = []
+
+    def read(self, read: Reader[T], value: object, key: str | int | None = None) -> T | None:
+        """Try one; `key` is where the value stands in what is read. None when it failed."""
+        try:
+            return read(value)
+        except Exception as error:  # noqa: BLE001 - `conclude` raises them all, together
+            if key is not None:
+                error.add_note(_At(key))
+            self.failed.append(error)
+            return None
+
+    def conclude(self) -> None:
+        """Raise the failures, if there are any."""
+        if self.failed:
+            raise _Several("parts", self.failed)
 
 
 @attrs.frozen
@@ -243,24 +287,22 @@ class Member:
     read: Reader[Any]
 
 
-def record(cls: type[T], **members: Member | Reader[Any]) -> Reader[T]:
+def record(cls: type[T], **named: Member | Reader[Any]) -> Reader[T]:
     """Read an object as an attrs class: these members, and no others.
 
     An attribute with a default may be left out; an attribute that is not named keeps its default.
     `wrong_type`, `missing_field`, `unknown_field`, and whatever the readers and the class raise.
     """
-    fields = attrs.fields_dict(cls)  # type: ignore[arg-type] # T is an attrs class
-    overrides = {}
-    for name, attribute in fields.items():
-        member = members.get(name)
+    overrides: dict[str, Any] = {}
+    for name in attrs.fields_dict(cls):  # type: ignore[arg-type] # T is an attrs class
+        member = named.get(name)
         if member is None:
             overrides[name] = override(omit=True)
             continue
         if not isinstance(member, Member):
             member = Member(name, member)
-        overrides[name] = override(
-            rename=member.key, struct_hook=_placed(member.key, _as_attribute(member.read, attribute))
-        )
+        read = placed(member.key, as_attribute(cls, name, member.read))
+        overrides[name] = override(rename=member.key, struct_hook=_hook(read))
     structure: Callable[[Mapping[str, Any], type[T]], T] = make_dict_structure_fn(
         cls,
         _CONVERTER,
@@ -271,18 +313,20 @@ def record(cls: type[T], **members: Member | Reader[Any]) -> Reader[T]:
     return lambda value: structure(need_object(value), cls)
 
 
-def _as_attribute(read: Reader[Any], attribute: attrs.Attribute[Any]) -> Reader[Any]:
-    """Let the attribute's own converter and validator speak for the attribute, not for the class.
+def as_attribute(cls: type, name: str, read: Reader[Any]) -> Reader[Any]:
+    """Read as a reader does, and then as an attrs class converts and validates its attribute.
 
-    They run again when the object is made; they leave what they gave as it is.
+    So the attribute's faults are told in its place. When the object is made, the converter and
+    the validator run once more, and change nothing.
     """
+    attribute: Any = attrs.fields_dict(cls)[name]
     convert, validate = attribute.converter, attribute.validator
     if convert is None and validate is None:
         return read
 
     def read_attribute(value: object) -> object:
         got = read(value)
-        if callable(convert):
+        if convert is not None:
             got = convert(got)
         if validate is not None:
             validate(None, attribute, got)
@@ -291,22 +335,21 @@ def _as_attribute(read: Reader[Any], attribute: attrs.Attribute[Any]) -> Reader[
     return read_attribute
 
 
-def member_of(members: Mapping[str, Any], key: str, read: Reader[T]) -> T:
-    """Read one member of an object. `missing_field`, and whatever the reader raises."""
-    if key not in members:
-        raise KeyError(key)
-    return _placed(key, read)(members[key], None)
+def placed(key: str, read: Reader[T]) -> Reader[T]:
+    """Let a reader's faults be those of a member or item."""
 
-
-def _placed(key: str, read: Reader[T]) -> Callable[[Any, Any], T]:
-    def hook(value: object, _type: object) -> T:
+    def read_there(value: object) -> T:
         try:
             return read(value)
         except Exception as error:
             error.add_note(_At(key))
             raise
 
-    return hook
+    return read_there
+
+
+def _hook(read: Reader[T]) -> Callable[[Any, Any], T]:
+    return lambda value, _type: read(value)
 
 
 def structured(read: Reader[T], value: object, unparsed: Sequence[Reason] = ()) -> T:
@@ -340,9 +383,7 @@ def faults_of(error: Exception) -> tuple[list[Reason], list[Reason]]:
     return malformed, invalid
 
 
-def _gather(
-    error: Exception, outer: Place, malformed: list[Reason], invalid: list[Reason]
-) -> None:
+def _gather(error: Exception, outer: Place, malformed: list[Reason], invalid: list[Reason]) -> None:
     place = outer
     # The note that was put on last is the outermost: an exception is noted once on each level,
     # and levels within a group are on the group's parts.

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
+
+from consignment.domain.money import Money
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from consignment.domain.message import CreditInstruction
 
-__all__ = ["AccountCrediting", "CreditOutcome"]
+__all__ = ["AccountBook", "AccountCrediting", "CreditOutcome", "Posting"]
 
 
 @frozen
@@ -29,6 +32,36 @@ class CreditOutcome:
     def credited(self) -> bool:
         """Tell whether the account has been credited."""
         return self.error is None
+
+
+@frozen
+class Posting:
+    """One side of an entry in a ledger: what it added to an account (negative for the payer).
+
+    `key` is the credit's. `posted_at` is when it was instructed, in UTC.
+    """
+
+    key: str
+    account: str
+    counter_account: str
+    amount: Money
+    order_id: str
+    posted_at: datetime
+
+
+class AccountBook(Protocol):
+    """What a crediting adapter that keeps accounts itself can tell of them (a ledger).
+
+    Accounts are `partner:ID`, `sales_partner:ID` and `bank`.
+    """
+
+    def balance(self, account: str) -> Sequence[Money]:
+        """Give an account's balance in each currency, by currency; empty without any posting."""
+        ...
+
+    def postings(self, account: str, *, offset: int = 0, limit: int = 1000) -> Sequence[Posting]:
+        """Give an account's postings in the order they were made."""
+        ...
 
 
 class AccountCrediting(Protocol):

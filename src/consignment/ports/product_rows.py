@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from consignment.domain.errors import Reason
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from consignment.domain.errors import Reason
 
 __all__ = ["ProductRow"]
 
