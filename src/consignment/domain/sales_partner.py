@@ -17,6 +17,10 @@ from consignment.domain.text import check_id, check_text
 __all__ = ["PushSchedule", "SalesPartner"]
 
 
+_CRON_LENGTH = 100
+_CRON_FIELDS = 5
+
+
 @lru_cache(maxsize=1024)
 def _zone(name: str) -> ZoneInfo:
     try:
@@ -39,10 +43,14 @@ class PushSchedule:
 
     def __attrs_post_init__(self) -> None:
         zone = _zone(self.timezone)
+        invalid = InvalidValue(reason("cron_invalid", cron=str(self.cron)[:80]))
+        if len(self.cron) > _CRON_LENGTH or len(self.cron.split()) != _CRON_FIELDS:
+            raise invalid
         try:
+            # An expression that no day ever meets has no next slot.
             next(CronSim(self.cron, datetime(2026, 1, 1, tzinfo=zone)))
-        except (CronSimError, StopIteration, AttributeError, TypeError) as error:
-            raise InvalidValue(reason("cron_invalid", cron=str(self.cron)[:80])) from error
+        except (CronSimError, StopIteration, ValueError) as error:
+            raise invalid from error
 
     def next_after(self, instant: datetime) -> datetime:
         """Give the first slot after an instant, in UTC."""

@@ -24,7 +24,7 @@ __all__ = [
     "optional_instant",
     "optional_micros",
     "reasons_of",
-    "reasons_text",
+    "reasons_content",
     "storable_text",
 ]
 
@@ -82,17 +82,14 @@ def storable_text(value: str) -> str:
     return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
-def reasons_text(reasons: Iterable[Reason]) -> str:
-    """Write reasons as JSON."""
-    return json_text([[each.code, each.details] for each in reasons])
+def reasons_content(reasons: Iterable[Reason]) -> list[list[Any]]:
+    """Give reasons as plain content."""
+    return [[each.code, each.details] for each in reasons]
 
 
-def reasons_of(value: str | None) -> tuple[Reason, ...]:
-    """Read reasons from JSON."""
-    if value is None:
-        return ()
-    read: list[tuple[str, dict[str, Any]]] = json_value(value)
-    return tuple(Reason(code, details) for code, details in read)
+def reasons_of(content: Iterable[Any]) -> tuple[Reason, ...]:
+    """Give the reasons of plain content."""
+    return tuple(Reason(code, details) for code, details in content)
 
 
 def new_entry_id() -> str:

@@ -8,21 +8,25 @@ three inserts and three look-ups in one transaction took 254 µs through `Connec
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Delete, Insert, Select, Update
+from sqlalchemy import Insert, literal_column
+from sqlalchemy.sql.base import Executable
+
+from consignment.domain.errors import StaleWrite, StorageReadOnly
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from sqlalchemy import ColumnElement
     from sqlalchemy.engine import Dialect
     from sqlalchemy.engine.interfaces import DBAPICursor
-    from sqlalchemy.sql.base import Executable
 
     from consignment.domain.errors import StorageError
 
-__all__ = ["KEYS", "Session", "Statement"]
+__all__ = ["KEYS", "Session", "Statement", "one_of"]
 
 #: The name of the parameter that a list of keys is given for: `column.in_(bindparam(KEYS, …))`.
 KEYS = "keys"
@@ -34,42 +38,39 @@ _LENGTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900)
 Row = tuple[Any, ...]
 
 
+def one_of(column: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:
+    """Write `column IN (…)` with constants in the text, as a partial index has them."""
+    return column.in_([literal_column(f"'{value}'") for value in values])
+
+
 class _Compiled:
     """A statement for one engine: its text, and how values given in order become parameters."""
 
     __slots__ = ("_constants", "_names", "_pick", "_positional", "text")
 
     def __init__(
-        self, core: Executable, dialect: Dialect, names: tuple[str, ...], keys: int | None
+        self, core: Any, dialect: Dialect, names: tuple[str, ...], keys: int | None  # noqa: ANN401 - any statement
     ) -> None:
-        given: tuple[str, ...] = names
-        if keys is not None:
+        if keys is None:
+            compiled = core.compile(dialect=dialect)
+            given = names
+        else:
+            dummies: dict[str, Any] = {**dict.fromkeys(names), KEYS: [""] * keys}
+            compiled = core.params(dummies).compile(
+                dialect=dialect, compile_kwargs={"render_postcompile": True}
+            )
             given = (*(f"{KEYS}_{i + 1}" for i in range(keys)), *names)
-        dummies: dict[str, Any] = dict.fromkeys(names)
-        if keys is not None:
-            dummies[KEYS] = [""] * keys
-        statement: Any = core
-        if isinstance(core, Select):
-            statement = core.params(dummies)
-        compiled = statement.compile(
-            dialect=dialect,
-            **({"compile_kwargs": {"render_postcompile": True}} if keys is not None else {}),
-        )
         self.text: str = compiled.string
-        marks: list[str] = (
-            list(compiled.bind_names.values())
-            if compiled.positiontup is None
-            else list(compiled.positiontup)
-        )
         self._positional = compiled.positiontup is not None
+        marks = compiled.positiontup if self._positional else compiled.bind_names.values()
         constants = {
             mark: compiled.binds[mark].effective_value for mark in marks if mark not in given
         }
-        self._constants = tuple(constants.values())
+        self._constants: Row = tuple(constants.values())
         self._names = (*given, *constants)
         order = [self._names.index(mark) for mark in marks]
         self._pick: Callable[[Row], Row] | None = None
-        if self._positional and order != list(range(len(given))):
+        if order != list(range(len(given))):
             # `itemgetter` of one place gives the value itself, not a row of it.
             first = order[0]
             self._pick = itemgetter(*order) if len(order) > 1 else lambda row: (row[first],)
@@ -84,7 +85,7 @@ class _Compiled:
 
     def many(self, rows: Sequence[Row]) -> Sequence[Any]:
         """Give the driver's parameters for several rows."""
-        if self._positional and self._pick is None and not self._constants:
+        if self._positional and self._pick is None:
             return rows
         return [self.parameters(row) for row in rows]
 
@@ -109,9 +110,9 @@ class Statement:
         form = dialect.name, dialect.driver, keys
         found = self._by_dialect.get(form)
         if found is None:
-            core: Any = self._core
-            if not isinstance(core, Select | Insert | Update | Delete):
-                core = core(dialect.name) if callable(core) else core
+            core = self._core
+            if not isinstance(core, Executable):
+                core = core(dialect.name)
             names = self._names
             if isinstance(core, Insert) and not names:
                 names = tuple(column.name for column in core.table.columns)
@@ -126,7 +127,7 @@ class Session:
     carried out a part of the statement, or have given up the transaction.
     """
 
-    __slots__ = ("_cursor", "_dialect", "_told", "_writable", "failure")
+    __slots__ = ("_cursor", "_dialect", "_errors", "_told", "_writable", "failure")
 
     def __init__(
         self,
@@ -138,6 +139,61 @@ class Session:
     ) -> None:
         self._cursor = cursor
         self._dialect = dialect
+        # Beside the driver's own: a number beyond 64 bits, half a surrogate pair.
+        self._errors = (dialect.loaded_dbapi.Error, OverflowError, UnicodeError)
         self._told = told
         self._writable = writable
         self.failure: StorageError | None = None
+
+    def rows(self, statement: Statement, *values: Any) -> list[Row]:  # noqa: ANN401 - plain values
+        """Give the rows that a select finds, for values in the order of its names."""
+        form = statement.compiled(self._dialect)
+        return self._fetched(form.text, form.parameters(values))
+
+    def rows_by(self, statement: Statement, keys: Iterable[str], *values: Any) -> list[Row]:  # noqa: ANN401 - plain values
+        """Give the rows that a select finds by a list of keys."""
+        wanted = list(dict.fromkeys(keys))
+        found: list[Row] = []
+        for start in range(0, len(wanted), _LENGTHS[-1]):
+            part = wanted[start : start + _LENGTHS[-1]]
+            length = _LENGTHS[bisect_left(_LENGTHS, len(part))]
+            part += part[-1:] * (length - len(part))
+            form = statement.compiled(self._dialect, length)
+            found += self._fetched(form.text, form.parameters((*part, *values)))
+        return found
+
+    def run(self, statement: Statement, rows: Sequence[Row]) -> int:
+        """Carry out a write for each row of values; give how many rows it found, in all.
+
+        Every driver in question sums them up over the values it was given.
+        """
+        if not self._writable:
+            raise StorageReadOnly("this transaction only reads")
+        if not rows:
+            return 0
+        form = statement.compiled(self._dialect)
+        try:
+            if len(rows) == 1:
+                self._cursor.execute(form.text, form.parameters(rows[0]))
+            else:
+                self._cursor.executemany(form.text, form.many(rows))
+        except self._errors as error:
+            raise self._failed(error) from error
+        return self._cursor.rowcount
+
+    def change(self, statement: Statement, rows: Sequence[Row], what: str) -> None:
+        """Carry out a write that must find one row for each row of values, else `StaleWrite`."""
+        if self.run(statement, rows) != len(rows):
+            self.failure = StaleWrite(f"{what}: no longer as it was read")
+            raise self.failure
+
+    def _fetched(self, text: str, parameters: Any) -> list[Row]:  # noqa: ANN401 - what the driver takes
+        try:
+            self._cursor.execute(text, parameters)
+            return self._cursor.fetchall()  # type: ignore[return-value] # drivers give tuples
+        except self._errors as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> StorageError:
+        self.failure = self._told(error)
+        return self.failure

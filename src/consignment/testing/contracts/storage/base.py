@@ -5,16 +5,18 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
+from attrs import evolve
+
 from consignment.domain.order import PurchaseOrder, partner_id_of
 from consignment.domain.partner import Partner
 from consignment.domain.product import ConsignedProduct
 from consignment.domain.report import ReportRecord
 from consignment.domain.sales_partner import SalesPartner
 from consignment.domain.settlement import Settlement
-from consignment.testing.builders import a_partner, a_product, a_sales_partner, an_order
+from consignment.testing.builders import a_line, a_partner, a_product, a_sales_partner, an_order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from consignment.ports.storage import Storage, Transaction
 
@@ -71,6 +73,10 @@ class StorageCase:
         """Run work in a reading transaction."""
         return self.storage.read(work)
 
+    def rows(self, work: Callable[[Transaction], Sequence[T]]) -> list[T]:
+        """Run work in a reading transaction, and give the rows it finds as a list."""
+        return list(self.storage.read(work))
+
     def given(self, *values: Kept) -> None:
         """Add values, and what they belong to where that is missing."""
 
@@ -118,14 +124,7 @@ def _belongings(t: Transaction, order: PurchaseOrder) -> None:
 
 def _order(t: Transaction, order_id: str, sales_partner_id: str | None) -> None:
     if not t.orders.get([order_id]):
-        partner_id = partner_id_of(order_id)
-        order = an_order(order_id.partition(":")[0], partner_id)
-        if not t.products.get(partner_id, ["APPLE"]):
-            product = a_product(f"APPLE of {partner_id}", partner_id)
-            _partner(t, partner_id)
-            if not t.products.owners([product.number]):
-                t.products.add([product])
-            order = _with_product(order, product.number)
-        if sales_partner_id is not None:
-            order = _for_sales_partner(order, sales_partner_id)
-        _add(t, order)
+        demand_id, _, partner_id = order_id.partition(":")
+        line = a_line(f"GOODS-{partner_id}")
+        order = an_order(demand_id, partner_id, line)
+        _add(t, evolve(order, sales_partner_id=sales_partner_id or order.sales_partner_id))

@@ -1,0 +1,235 @@
+"""What people see: sentences and tables, with colour on a terminal; plain text without `rich`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+import unicodedata
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal, NoReturn, Protocol
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import TextIO
+
+__all__ = ["Column", "Console", "Row", "Styled", "console_on", "figure", "printable", "progress_bar"]
+
+Style = Literal["", "good", "bad", "warn", "faint", "strong"]
+
+_COLOURS: dict[Style, str] = {
+    "": "",
+    "good": "green",
+    "bad": "red",
+    "warn": "yellow",
+    "faint": "dim",
+    "strong": "bold",
+}
+_WIDTH = 80
+
+
+@frozen
+class Styled:
+    """A table's cell with a style of its own."""
+
+    text: object
+    style: Style
+
+
+@frozen
+class Column:
+    """A table's column; `figures` stand on the right and are never broken."""
+
+    title: str
+    figures: bool = False
+    style: Style = ""
+
+
+Row = tuple[object, ...]
+
+
+def figure(title: str) -> Column:
+    """Make a column of figures."""
+    return Column(title, figures=True)
+
+
+class Console(Protocol):
+    """Where things are said to people."""
+
+    def heading(self, text: str) -> None:
+        """Begin a part."""
+        ...
+
+    def say(self, text: str, style: Style = "") -> None:
+        """Say a sentence or some; what begins with spaces stays indented as it is broken."""
+        ...
+
+    def table(self, columns: Sequence[str | Column], rows: Iterable[Row]) -> None:
+        """Show a table; None is shown as a dash."""
+        ...
+
+
+def console_on(stream: TextIO, *, width: int | None = None) -> Console:
+    """Make a console of a stream: by `rich` when it is there, else plain.
+
+    `width` is how wide it is when it is no terminal and `COLUMNS` is not set; without it lines
+    in a pipe are broken late, so that they can be searched.
+    """
+    try:
+        return _RichConsole(stream, width or 2 * _WIDTH)
+    except ImportError:
+        return _PlainConsole(stream, width or _WIDTH)
+
+
+def printable(value: object) -> str:
+    """Give text that does nothing to a terminal but show itself."""
+    text = "–" if value is None else str(value)
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
+def _columns(columns: Sequence[str | Column]) -> list[Column]:
+    return [each if isinstance(each, Column) else Column(each) for each in columns]
+
+
+def _cell(value: object) -> Styled:
+    if isinstance(value, Styled):
+        return Styled(printable(value.text), value.style)
+    return Styled(printable(value), "")
+
+
+def _indent_of(text: str) -> int:
+    return len(text) - len(text.lstrip(" "))
+
+
+class _RichConsole:
+    def __init__(self, stream: TextIO, pipe_width: int) -> None:
+        from rich.console import Console as Rich
+
+        class Piped(Rich):
+            def on_broken_pipe(self) -> NoReturn:
+                # `running` ends the process.
+                raise BrokenPipeError
+
+        known = stream.isatty() or os.environ.get("COLUMNS")
+        self._rich = Piped(
+            file=stream,
+            width=None if known else pipe_width,
+            highlight=False,
+            markup=False,
+            emoji=False,
+        )
+
+    def heading(self, text: str) -> None:
+        from rich.text import Text
+
+        self._rich.print()
+        self._rich.print(Text(printable(text), style="bold cyan"))
+
+    def say(self, text: str, style: Style = "") -> None:
+        from rich.padding import Padding
+        from rich.text import Text
+
+        clean = printable(text)
+        indent = _indent_of(clean)
+        said = Text(clean.lstrip(" "), style=_COLOURS[style])
+        self._rich.print(Padding(said, (0, 0, 0, indent)) if indent else said)
+
+    def table(self, columns: Sequence[str | Column], rows: Iterable[Row]) -> None:
+        from rich.box import SIMPLE_HEAD
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+        for each in _columns(columns):
+            table.add_column(
+                Text(printable(each.title)),
+                justify="right" if each.figures else "left",
+                no_wrap=each.figures,
+                overflow="fold",
+                style=_COLOURS[each.style],
+            )
+        for row in rows:
+            cells = map(_cell, row)
+            table.add_row(*(Text(str(each.text), style=_COLOURS[each.style]) for each in cells))
+        self._rich.print(table)
+
+
+class _PlainConsole:
+    def __init__(self, stream: TextIO, width: int) -> None:
+        self._stream = stream
+        self._width = width
+
+    def _print(self, text: str = "") -> None:
+        self._stream.write(text.rstrip() + "\n")
+
+    def heading(self, text: str) -> None:
+        self._print()
+        self._print(printable(text))
+
+    def say(self, text: str, style: Style = "") -> None:  # noqa: ARG002 - plain text has no style
+        for line in printable(text).split("\n"):
+            indent = " " * _indent_of(line)
+            broken = textwrap.wrap(
+                line.strip(), self._width, initial_indent=indent, subsequent_indent=indent
+            )
+            for each in broken or [""]:
+                self._print(each)
+
+    def table(self, columns: Sequence[str | Column], rows: Iterable[Row]) -> None:
+        heads = _columns(columns)
+        lines = [[str(_cell(value).text) for value in row] for row in rows]
+        titles = [printable(each.title) for each in heads]
+        widths = [max(map(_cells_wide, cells)) for cells in zip(titles, *lines, strict=True)]
+        self._print()
+        for line in (titles, ["-" * width for width in widths], *lines):
+            self._print("  ".join(map(_padded, line, widths, heads)))
+        self._print()
+
+
+def _cells_wide(text: str) -> int:
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )
+
+
+def _padded(text: str, width: int, column: Column) -> str:
+    blank = " " * (width - _cells_wide(text))
+    return blank + text if column.figures else text + blank
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int], None] | None]:
+    """Show how far long work has come, on a terminal; give what is to be told the number done."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    try:
+        from rich.console import Console as Rich
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    except ImportError:
+        yield None
+        return
+    bar = Progress(
+        BarColumn(bar_width=24),
+        TextColumn("{task.completed:>12,.0f} {task.description}", markup=False),
+        TextColumn("{task.fields[rate]}", markup=False),
+        TimeElapsedColumn(),
+        console=Rich(stderr=True),
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task(what, total=None, rate="")
+
+        def done(count: int) -> None:
+            speed = bar.tasks[0].speed
+            bar.update(task, completed=count, rate=f"{speed:,.0f}/s" if speed else "")
+
+        yield done

@@ -1,0 +1,62 @@
+"""JSON for programs: written piece by piece, so that a million items need no memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import TextIO
+
+__all__ = ["write_document"]
+
+#: Pieces are written together until there are so many characters of them.
+_CHUNK = 1 << 16
+
+
+def write_document(document: object, stream: TextIO) -> None:
+    """Write one JSON document and a line's end."""
+    waiting: list[str] = []
+    size = 0
+    for piece in _pieces(document):
+        waiting.append(piece)
+        size += len(piece)
+        if size > _CHUNK:
+            stream.write("".join(waiting))
+            waiting.clear()
+            size = 0
+    stream.write("".join(waiting) + "\n")
+
+
+def _pieces(value: object) -> Iterator[str]:
+    """Give the JSON of a value; items of its lists stand on lines of their own."""
+    if isinstance(value, Mapping):
+        before = "{"
+        for name, member in value.items():
+            yield f"{before}{_json(name)}: "
+            yield from _items(member) if _is_list(member) else (_json(member),)
+            before = ",\n "
+        yield "}" if value else "{}"
+    elif _is_list(value):
+        yield from _items(value)
+    else:
+        yield _json(value)
+
+
+def _items(items: Iterable[Any]) -> Iterator[str]:
+    before = "[\n  "
+    for item in items:
+        yield before
+        yield _json(item)
+        before = ",\n  "
+    yield "[]" if before.startswith("[") else "\n ]"
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

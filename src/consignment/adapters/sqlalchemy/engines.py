@@ -1,0 +1,252 @@
+"""What each database engine does in its own way: one class for each.
+
+SQLite is the one that this version of the library opens. What is portable, which is nearly
+everything, stands in the other modules.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from sqlalchemy import create_engine
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import QueuePool, StaticPool
+
+from consignment.domain.errors import (
+    DuplicateKey,
+    SchemaMissing,
+    StorageBusy,
+    StorageError,
+    StorageFull,
+    StorageReadOnly,
+    StorageUnusable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import Insert, Table
+    from sqlalchemy.engine import URL, Engine, PoolProxiedConnection
+
+__all__ = ["Database", "SqliteDatabase", "Synchronous", "database_at", "upsert"]
+
+Synchronous = Literal["FULL", "NORMAL", "OFF", "EXTRA"]
+
+
+class Database(Protocol):
+    """An engine's connections, its transactions, and what its errors mean."""
+
+    engine: Engine
+    #: Whether nothing outlives the connection, so that opening it makes the tables.
+    passing: bool
+
+    def connection(self) -> PoolProxiedConnection:
+        """Take a connection out of the pool; `StorageError` of whatever kind when it cannot."""
+        ...
+
+    def begin(self, connection: PoolProxiedConnection, *, writing: bool) -> None:
+        """Begin a transaction, as of one instant; a writing one waits for its turn here."""
+        ...
+
+    def ended(self, *, writing: bool) -> None:
+        """Note that a transaction, for which `begin` was called, has ended."""
+        ...
+
+    def told(self, error: Exception) -> StorageError:
+        """Give the error of ours that a driver's error, or a value it refuses, means."""
+        ...
+
+    def writable_file(self) -> Engine:
+        """Give an engine that creates the database when there is none; the caller disposes it."""
+        ...
+
+
+def upsert(dialect: str, table: Table, *, added: Iterable[str] = (), put: Iterable[str] = ()) -> Insert:
+    """Build an insert of all columns that changes the row of that key if there is one.
+
+    It adds to the columns in `added`, and replaces those in `put`.
+    """
+    if dialect in {"mysql", "mariadb"}:
+        # MariaDB has no alias for the row that was to be inserted, only VALUES().
+        replacing = mysql.insert(table)
+        return replacing.on_duplicate_key_update(
+            **{name: table.c[name] + replacing.inserted[name] for name in added},
+            **{name: replacing.inserted[name] for name in put},
+        )
+    statement = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    return statement.on_conflict_do_update(
+        index_elements=list(table.primary_key.columns),
+        set_={
+            **{name: table.c[name] + statement.excluded[name] for name in added},
+            **{name: statement.excluded[name] for name in put},
+        },
+    )
+
+
+#: What SQLite's result codes mean; those of constraints are told apart by the extended code.
+_SQLITE: dict[int, type[StorageError]] = {
+    sqlite3.SQLITE_BUSY: StorageBusy,
+    sqlite3.SQLITE_LOCKED: StorageBusy,
+    sqlite3.SQLITE_READONLY: StorageReadOnly,
+    sqlite3.SQLITE_FULL: StorageFull,
+    sqlite3.SQLITE_PERM: StorageUnusable,
+    sqlite3.SQLITE_AUTH: StorageUnusable,
+    sqlite3.SQLITE_CANTOPEN: StorageUnusable,
+    sqlite3.SQLITE_NOTADB: StorageUnusable,
+    sqlite3.SQLITE_CORRUPT: StorageUnusable,
+    sqlite3.SQLITE_FORMAT: StorageUnusable,
+    sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY: DuplicateKey,
+    sqlite3.SQLITE_CONSTRAINT_UNIQUE: DuplicateKey,
+    sqlite3.SQLITE_CONSTRAINT_ROWID: DuplicateKey,
+}
+_PRIMARY = 0xFF
+
+
+def _sqlite_error(error: Exception) -> StorageError:
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        return StorageError(f"the database refuses: {error}")
+    if code == sqlite3.SQLITE_ERROR and str(error).startswith("no such table"):
+        # There is no code of its own for this.
+        return SchemaMissing(str(error))
+    kind = _SQLITE.get(code) or _SQLITE.get(code & _PRIMARY, StorageError)
+    return kind(f"{error} ({getattr(error, 'sqlite_errorname', code)})")
+
+
+class SqliteDatabase:
+    """SQLite: a file, in WAL mode, with kept connections; or memory, with a single one.
+
+    Writers begin with BEGIN IMMEDIATE: a transaction that begins by reading and writes later fails
+    at once when another has written between. They queue in this process before they ask SQLite,
+    which knows no queue: it sleeps and tries again.
+    """
+
+    def __init__(self, url: URL, *, synchronous: Synchronous, busy_timeout_s: float) -> None:
+        self._synchronous = synchronous
+        self._busy_timeout_s = busy_timeout_s
+        name = url.database or ":memory:"
+        self.passing = name == ":memory:"
+        self._path = None if self.passing or name.startswith("file:") else Path(name).absolute()
+        self._name = name
+        self._turn = threading.Lock()
+        self.engine = self._engine("rw")
+
+    def _engine(self, mode: str) -> Engine:
+        if self._path is not None:
+            name = f"{self._path.as_uri()}?mode={mode}"
+        else:
+            name = self._name
+
+        def connect() -> sqlite3.Connection:
+            connection = sqlite3.connect(
+                name,
+                uri=name.startswith("file:"),
+                timeout=self._busy_timeout_s,
+                # The pool gives a connection to one thread at a time.
+                check_same_thread=False,
+                # Nothing begins a transaction but `begin`.
+                isolation_level=None,
+            )
+            try:
+                self._prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+        if self.passing:
+            return create_engine("sqlite://", creator=connect, poolclass=StaticPool)
+        return create_engine(
+            "sqlite://",
+            creator=connect,
+            poolclass=QueuePool,
+            pool_size=8,
+            max_overflow=24,
+            pool_timeout=max(self._busy_timeout_s, 1.0),
+        )
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+        # Up to 32 MiB for each connection: an import's indexes stay in memory.
+        connection.execute("PRAGMA cache_size = -32768")
+
+    def connection(self) -> PoolProxiedConnection:
+        """Take a connection out of the pool."""
+        try:
+            return self.engine.raw_connection()
+        except DBAPIError as error:
+            if self._path is not None and not self._path.exists():
+                raise SchemaMissing(f"there is no file {self._path}") from error
+            raise self.told(error.orig if isinstance(error.orig, Exception) else error) from error
+        except PoolTimeout as error:
+            raise StorageBusy("every connection is in use") from error
+
+    def begin(self, connection: PoolProxiedConnection, *, writing: bool) -> None:
+        """Begin; a writer takes the write lock at once, a reader its snapshot at the first read."""
+        alone = writing or self.passing
+        if alone and not self._turn.acquire(timeout=self._busy_timeout_s):
+            raise StorageBusy("another transaction of this process takes too long")
+        try:
+            connection.cursor().execute("BEGIN IMMEDIATE" if writing else "BEGIN")
+        except sqlite3.Error as error:
+            if alone:
+                self._turn.release()
+            raise self.told(error) from error
+
+    def ended(self, *, writing: bool) -> None:
+        """Let the next writer have its turn."""
+        if writing or self.passing:
+            self._turn.release()
+
+    def told(self, error: Exception) -> StorageError:
+        """Give the error of ours that one of sqlite3's means."""
+        return _sqlite_error(error)
+
+    def writable_file(self) -> Engine:
+        """Give an engine that creates the file, and puts it into WAL mode, which lasts."""
+        if self.passing:
+            return self.engine
+        engine = self._engine("rwc")
+        deadline = monotonic() + self._busy_timeout_s
+        while True:
+            try:
+                with engine.connect() as connection:
+                    dbapi: Any = connection.connection.driver_connection
+                    dbapi.execute("PRAGMA journal_mode = WAL")
+            except DBAPIError as error:
+                engine.dispose()
+                raise self.told(error.orig if isinstance(error.orig, Exception) else error) from error
+            except sqlite3.Error as error:
+                told = self.told(error)
+                # Two processes change the mode at once: SQLite tells the second one without waiting.
+                if not isinstance(told, StorageBusy) or monotonic() > deadline:
+                    engine.dispose()
+                    raise told from error
+                sleep(0.01)
+            else:
+                return engine
+
+
+def database_at(
+    url: str | URL, *, synchronous: Synchronous = "FULL", busy_timeout_s: float = 5.0
+) -> Database:
+    """Give the database that an address names, without touching it.
+
+    `StorageUnusable` when it is no address, or of an engine that this library does not open.
+    """
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:
+        raise StorageUnusable(f"not the address of a database: {error}") from error
+    if backend != "sqlite":
+        raise StorageUnusable(f"databases of {backend} are not supported yet")
+    return SqliteDatabase(parsed, synchronous=synchronous, busy_timeout_s=busy_timeout_s)

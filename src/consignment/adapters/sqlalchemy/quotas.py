@@ -1,0 +1,177 @@
+"""Quotas: the bank's own, and those of one partner or of one of its products."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import bindparam, or_, select, union_all, update
+
+from consignment.adapters.sqlalchemy import tables
+from consignment.adapters.sqlalchemy.engines import upsert
+from consignment.adapters.sqlalchemy.orders import order_line
+from consignment.adapters.sqlalchemy.statements import KEYS, Session, Statement, one_of
+from consignment.domain.errors import StaleWrite
+from consignment.domain.quota import Quota
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from sqlalchemy import ColumnElement, Select, Table
+    from sqlalchemy.sql.base import Executable
+
+    from consignment.adapters.sqlalchemy.statements import Row
+    from consignment.domain.quota import QuotaKey
+
+__all__ = ["QuotaRows"]
+
+_BANK = tables.quotas.c
+_PARTNERS = tables.partner_quotas.c
+_ORDERS = tables.orders.c
+_LINES = tables.order_lines.c
+
+
+def _read(table: Table) -> Select[Row]:
+    c = table.c
+    return select(c.scope, c.currency, c.limit_minor, c.used_minor)
+
+
+_APPLICABLE = Statement(
+    union_all(
+        _read(tables.quotas).where(_BANK.scope.in_(bindparam(KEYS, expanding=True))),
+        _read(tables.partner_quotas).where(_PARTNERS.partner_id == bindparam("partner_id")),
+    ).order_by("scope", "currency"),
+    "partner_id",
+)
+_LIST = Statement(
+    union_all(_read(tables.quotas), _read(tables.partner_quotas)).order_by("scope", "currency")
+)
+
+
+def _put_bank(dialect: str) -> Executable:
+    return upsert(dialect, tables.quotas, put=("limit_minor", "used_minor"))
+
+
+def _put_partner(dialect: str) -> Executable:
+    return upsert(dialect, tables.partner_quotas, put=("limit_minor", "used_minor"))
+
+
+_PUT_BANK = Statement(_put_bank, *_BANK.keys())
+_PUT_PARTNER = Statement(_put_partner, *_PARTNERS.keys())
+
+
+def _change(table: Table, *of: str) -> Statement:
+    c = table.c
+    # The row is found and changed in one statement: what fits only once never passes twice.
+    return Statement(
+        update(table)
+        .values(used_minor=c.used_minor + bindparam("change_"))
+        .where(
+            *(c[name] == bindparam(f"{name}_") for name in of),
+            or_(
+                bindparam("increase_", type_=c.used_minor.type) <= 0,
+                c.used_minor + bindparam("fits_") <= c.limit_minor,
+            ),
+        ),
+        "change_",
+        *(f"{name}_" for name in of),
+        "increase_",
+        "fits_",
+    )
+
+
+_CHANGE_BANK = _change(tables.quotas, "scope", "currency")
+_CHANGE_PARTNER = _change(tables.partner_quotas, "partner_id", "scope", "currency")
+_KNOWN_BANK = Statement(
+    select(_BANK.scope, _BANK.currency).where(_BANK.scope.in_(bindparam(KEYS, expanding=True)))
+)
+_KNOWN_PARTNER = Statement(
+    select(_PARTNERS.scope, _PARTNERS.currency).where(
+        _PARTNERS.scope.in_(bindparam(KEYS, expanding=True)),
+        _PARTNERS.partner_id == bindparam("partner_id"),
+    ),
+    "partner_id",
+)
+
+
+def _open_lines(*scope: ColumnElement[bool]) -> Statement:
+    columns = list(_LINES)[2:]
+    return Statement(
+        select(*columns)
+        .select_from(
+            tables.order_lines.join(
+                tables.orders,
+                (_ORDERS.order_id == _LINES.order_id) & (_ORDERS.partner_id == _LINES.partner_id),
+            )
+        )
+        .where(
+            one_of(_ORDERS.state, tables.OPEN_STATES),
+            _ORDERS.currency == bindparam("currency"),
+            *scope,
+        ),
+        "currency",
+        *(("name",) if scope else ()),
+    )
+
+
+_OPEN_LINES = {
+    "total": _open_lines(),
+    "business_line": _open_lines(_ORDERS.business_line == bindparam("name")),
+    "partner": _open_lines(_ORDERS.partner_id == bindparam("name")),
+    "product": _open_lines(_LINES.product_number == bindparam("name")),
+}
+_OF_BANK = frozenset({"total", "business_line"})
+
+
+class QuotaRows:
+    """Quotas."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def applicable(self, business_lines: Collection[str], partner_id: str) -> Sequence[Quota]:
+        """Give the quotas that orders with a partner in these lines can count for."""
+        scopes = ["total", *(f"business_line:{line}" for line in business_lines)]
+        return [Quota(*row) for row in self._session.rows_by(_APPLICABLE, scopes, partner_id)]
+
+    def list(self) -> Sequence[Quota]:
+        """Give all quotas, ordered by scope and currency."""
+        return [Quota(*row) for row in self._session.rows(_LIST)]
+
+    def put(self, quota: Quota, partner_id: str | None) -> None:
+        """Set a quota's limit and what is used of it."""
+        row = quota.scope, quota.currency, quota.limit_minor, quota.used_minor
+        if partner_id is None:
+            self._session.run(_PUT_BANK, [row])
+        else:
+            self._session.run(_PUT_PARTNER, [(partner_id, *row)])
+
+    def change(self, changes: Mapping[QuotaKey, int], partner_id: str) -> None:
+        """Add to what is used; `StaleWrite` when an increase no longer fits the limit."""
+        bank: list[Row] = []
+        partners: list[Row] = []
+        for (scope, currency), change in changes.items():
+            if scope.partition(":")[0] in _OF_BANK:
+                bank.append((change, scope, currency, change, change))
+            else:
+                partners.append((change, partner_id, scope, currency, change, change))
+        changed = self._session.run(_CHANGE_BANK, bank)
+        if changed < len(bank):
+            known = self._session.rows_by(_KNOWN_BANK, {row[1] for row in bank})
+            self._check(known, changes, changed)
+        changed = self._session.run(_CHANGE_PARTNER, partners)
+        if changed < len(partners):
+            scopes = {row[2] for row in partners}
+            known = self._session.rows_by(_KNOWN_PARTNER, scopes, partner_id)
+            self._check(known, changes, changed)
+
+    def _check(self, known: Sequence[Row], changes: Mapping[QuotaKey, int], changed: int) -> None:
+        # Keys without a quota are passed over; what has one and was not changed did not fit.
+        if changed < sum((scope, currency) in changes for scope, currency in known):
+            raise StaleWrite("an order no longer fits a quota")
+
+    def reserved(self, scope: str, currency: str) -> int:
+        """Sum what open orders reserve in a scope, in minor units, from the orders themselves."""
+        kind, _, name = scope.partition(":")
+        rows = self._session.rows(_OPEN_LINES[kind], currency, *((name,) if name else ()))
+        # Each line is rounded as the domain rounds it.
+        return sum(order_line(row[0], row[2:]).reserved_minor for row in rows)

@@ -1,0 +1,25 @@
+"""The scenarios run on a desk in memory and on one over a SQLite file."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.system.desks import Desk, memory_desk, sqlite_desk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+#: Nine o'clock in Shanghai on the day of the admission request.
+START = datetime(2026, 8, 20, 1, 0, tzinfo=UTC)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def bank(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+    """Open a desk with nothing in it yet."""
+    made = memory_desk(START) if request.param == "memory" else sqlite_desk(START, tmp_path / "db")
+    with made.desk:
+        yield made
