@@ -21,6 +21,7 @@ from consignment.sales_partners import SalesPartners
 from consignment.settlement import SettledOrders, Settling
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
     from pathlib import Path
     from types import TracebackType
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from consignment.ports.clock import Clock
     from consignment.ports.cooperation_history import CooperationHistory
     from consignment.ports.partner_messaging import PartnerMessaging
+    from consignment.ports.product_rows import ProductRow
     from consignment.ports.storage import Storage
 
 __all__ = ["Consignment", "Work"]
@@ -134,10 +136,9 @@ class Consignment:
 
         from consignment.adapters.filedrop import FileDrop
         from consignment.adapters.sqlalchemy import Ledger, SqlStorage
-        from consignment.adapters.sqlalchemy import upgrade as upgrade_schema
 
         if upgrade:
-            upgrade_schema(url)
+            cls.upgrade(url)
         storage = SqlStorage.open(url)
         return cls(
             storage=storage,
@@ -147,6 +148,27 @@ class Consignment:
             history=history,
             settings=settings,
         )
+
+    @staticmethod
+    def upgrade(url: str) -> str:
+        """Create the database at an address if need be, and bring its schema up to date.
+
+        Gives the schema's version. Raises `SchemaNewer` and the other `StorageError` kinds.
+        """
+        from consignment.adapters.sqlalchemy import upgrade as upgrade_schema
+
+        return upgrade_schema(url)
+
+    @staticmethod
+    def product_rows(path: str | Path, *, encoding: str | None = None) -> Iterable[ProductRow]:
+        """Open a file of product rows, CSV or JSON Lines, for `catalogue.import_products`.
+
+        Without `encoding` it is found out (UTF-8, GB 18030). Raises `UnusableInput` with
+        everything that is wrong with the file as a whole.
+        """
+        from consignment.adapters.files import open_product_rows
+
+        return open_product_rows(path, encoding=encoding)
 
     @classmethod
     def in_memory(

@@ -22,6 +22,7 @@ from consignment.domain.message import (
 )
 from consignment.domain.money import Money, decimal_text, minor_places
 from consignment.domain.order import OrderState, PurchaseOrder
+from consignment.domain.rule import RuleSet
 from consignment.domain.settings import Settings
 from consignment.domain.settlement import CreditState, Settlement, compute
 from consignment.ports.clock import Clock
@@ -172,7 +173,7 @@ class Settling:
     def _computed(
         self, tx: Transaction, orders: Sequence[PurchaseOrder], now: datetime
     ) -> list[Settlement | Refused]:
-        rules = tx.rules.of_scopes(_scopes(orders))
+        rules = RuleSet(tx.rules.of_scopes(_scopes(orders)))
         computed: list[Settlement | Refused] = []
         for order in orders:
             placed_on = self._settings.day_of(order.placed_at)

@@ -10,6 +10,7 @@ import re
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
+from math import lcm
 from typing import TYPE_CHECKING, Any, Self
 
 import iso4217
@@ -37,6 +38,9 @@ __all__ = [
 
 #: The largest amount or count taken from outside: sums of nine thousand of them fit 64 bits.
 MAX_MINOR = 10**15
+
+#: How a whole part and so many decimals are written; `%` is the quickest way to write them.
+_FORMS = tuple(f"%d.%0{places}d" for places in range(10))
 
 _DECIMAL = re.compile(r"-?[0-9]{1,32}(?:\.[0-9]{1,32})?", re.ASCII)
 
@@ -89,9 +93,9 @@ def decimal_text(units: int, places: int) -> str:
     """Write a count of units with `places` decimal places: `(123456, 2)` is `"1234.56"`."""
     if not places:
         return str(units)
-    sign = "-" if units < 0 else ""
-    digits = str(abs(units)).rjust(places + 1, "0")
-    return f"{sign}{digits[:-places]}.{digits[-places:]}"
+    if units < 0:
+        return "-" + decimal_text(-units, places)
+    return _FORMS[places] % divmod(units, 10**places)
 
 
 def round_half_up(value: Fraction) -> int:
@@ -140,17 +144,20 @@ def allocate(amount_minor: int, weights: Sequence[Fraction]) -> list[int]:
         raise InvalidValue(reason("shares_empty"))
     if any(weight < 0 for weight in weights):
         raise InvalidValue(reason("weight_negative"))
-    total = sum(weights, Fraction(0))
+    scale = lcm(*(weight.denominator for weight in weights))
+    whole = [weight.numerator * (scale // weight.denominator) for weight in weights]
+    total = sum(whole)
     if not total:
         raise InvalidValue(reason("weights_zero"))
     if amount_minor < 0:
         raise InvalidValue(reason("amount_negative", amount_minor=amount_minor))
-    exact = [amount_minor * weight / total for weight in weights]
-    parts = [part.numerator // part.denominator for part in exact]
+    parts = [amount_minor * weight // total for weight in whole]
     left_over = amount_minor - sum(parts)
-    by_remainder = sorted(range(len(parts)), key=lambda i: parts[i] - exact[i])
-    for i in by_remainder[:left_over]:
-        parts[i] += 1
+    if left_over:
+        remainders = [amount_minor * weight % total for weight in whole]
+        by_remainder = sorted(range(len(parts)), key=lambda i: -remainders[i])
+        for i in by_remainder[:left_over]:
+            parts[i] += 1
     return parts
 
 

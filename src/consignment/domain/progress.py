@@ -122,16 +122,17 @@ def tally_changes(before: PurchaseOrder | None, after: PurchaseOrder) -> dict[st
     An order that ended before anything was procured counts as never ordered.
     """
     changes: dict[str, Tally] = {}
+    was_void = before is not None and before.state.value in _VOID
     void = after.state.value in _VOID
     reported = before is not None and after.last_report_at != before.last_report_at
     for i, line in enumerate(after.lines):
         old = None if before is None else before.lines[i]
-        if old is line and not void:
+        if old is line and void == was_void:
             continue
         was = _NOTHING if old is None or before is None else _line_tally(old, before)
         now = _line_tally(line, after)
         changes[line.product_number] = Tally(
-            -was.ordered if void else now.ordered - was.ordered,
+            (0 if void else now.ordered) - (0 if was_void else was.ordered),
             now.procured - was.procured,
             now.sold - was.sold,
             now.returned - was.returned,

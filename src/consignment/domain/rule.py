@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -25,7 +26,7 @@ from consignment.domain.money import (
 from consignment.domain.text import check_id, id_fault, text_fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
 __all__ = [
     "Amount",
@@ -37,10 +38,10 @@ __all__ = [
     "LadderMethod",
     "PerUnit",
     "Percent",
+    "RuleSet",
     "SettlementRule",
     "Share",
     "Withholding",
-    "select_rule",
 ]
 
 
@@ -271,8 +272,6 @@ class Share:
             )
 
 
-#: How specific a scope is; the most specific rule wins.
-_RANK = {"product": 3, "partner": 2, "business_line": 1, "all": 0}
 _MAX_NUMBER = 64
 
 
@@ -348,11 +347,6 @@ class SettlementRule:
         return bool(self._amounts()) or isinstance(self.amount, PerUnit)
 
     @property
-    def rank(self) -> int:
-        """How specific the scope is."""
-        return _RANK[self.scope.partition(":")[0]]
-
-    @property
     def other_sales_partners(self) -> tuple[str, ...]:
         """The ids of sales partners that get a share whatever the order."""
         return tuple(
@@ -385,27 +379,41 @@ class SettlementRule:
         )
 
 
-def select_rule(
-    rules: Iterable[SettlementRule],
-    *,
-    product_number: str,
-    partner_id: str,
-    business_line: str,
-    day: date,
-) -> SettlementRule | None:
-    """Find the rule in force on the day of an order's placing: the most specific scope wins.
+class RuleSet(Iterable[SettlementRule]):
+    """Some rules, ordered so that the one in force is found quickly, however many there are."""
 
-    Within a scope it is the one that came into effect last, then the higher version.
-    """
-    scopes = {
-        "all",
-        f"business_line:{business_line}",
-        f"partner:{partner_id}",
-        f"product:{product_number}",
-    }
-    in_force = [rule for rule in rules if rule.scope in scopes and rule.effective_from <= day]
-    return max(
-        in_force,
-        key=lambda rule: (rule.rank, rule.effective_from, rule.version, rule.rule_id),
-        default=None,
-    )
+    def __init__(self, rules: Iterable[SettlementRule]) -> None:
+        self._by_scope: dict[str, list[SettlementRule]] = {}
+        for rule in rules:
+            self._by_scope.setdefault(rule.scope, []).append(rule)
+        for of_scope in self._by_scope.values():
+            of_scope.sort(
+                key=lambda rule: (rule.effective_from, rule.version, rule.rule_id), reverse=True
+            )
+
+    @classmethod
+    def of(cls, rules: Iterable[SettlementRule]) -> RuleSet:
+        """Give the rules as a set; a set as it is."""
+        return rules if isinstance(rules, RuleSet) else cls(rules)
+
+    def __iter__(self) -> Iterator[SettlementRule]:
+        for of_scope in self._by_scope.values():
+            yield from of_scope
+
+    def in_force(
+        self, *, product_number: str, partner_id: str, business_line: str, day: date
+    ) -> SettlementRule | None:
+        """Find the rule in force on the day of an order's placing; the most specific scope wins.
+
+        Within a scope it is the one that came into effect last, then the higher version.
+        """
+        for scope in (
+            f"product:{product_number}",
+            f"partner:{partner_id}",
+            f"business_line:{business_line}",
+            "all",
+        ):
+            for rule in self._by_scope.get(scope, ()):
+                if rule.effective_from <= day:
+                    return rule
+        return None

@@ -23,7 +23,8 @@ from consignment.domain.money import (
     round_half_up,
     value_minor,
 )
-from consignment.domain.rule import Basis, DeductionKind, SettlementRule, select_rule
+from consignment.domain.quantity import MAX_UNIT_PLACES
+from consignment.domain.rule import Basis, DeductionKind, RuleSet, SettlementRule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -150,18 +151,24 @@ class _Sum:
     net_sales: int
     cost_of_goods: int
     agreed_value: int
-    units_net_sold: Fraction
+    #: Net sold, in units of the sixth decimal place, the finest that a product may have.
+    millionths_net_sold: int
 
     @classmethod
     def of(cls, lines: Iterable[OrderLine]) -> _Sum:
-        net_sales = cost = agreed = 0
-        units = Fraction(0)
+        net_sales = cost = agreed = millionths = 0
         for line in lines:
+            net_sold = line.net_sold
             net_sales += line.net_sales_minor
             cost += line.cost_of_goods_minor
-            agreed += value_minor(line.net_sold, line.unit_places, line.agreed_price_minor)
-            units += Fraction(line.net_sold, 10**line.unit_places)
-        return cls(net_sales, cost, agreed, units)
+            agreed += value_minor(net_sold, line.unit_places, line.agreed_price_minor)
+            millionths += net_sold * 10 ** (MAX_UNIT_PLACES - line.unit_places)
+        return cls(net_sales, cost, agreed, millionths)
+
+    @property
+    def units_net_sold(self) -> Fraction:
+        """Net sold in whole units, exactly."""
+        return Fraction(self.millionths_net_sold, 10**MAX_UNIT_PLACES)
 
 
 @frozen
@@ -178,7 +185,7 @@ class _Part:
 
 def compute(
     order: PurchaseOrder,
-    rules: Sequence[SettlementRule],
+    rules: Iterable[SettlementRule],
     *,
     placed_on: date,
     settled_at: datetime,
@@ -190,9 +197,9 @@ def compute(
     then divided among them by net sales. Raises `Refused`: `rule_missing` (product numbers),
     `rule_currency_differs`.
     """
+    known = RuleSet.of(rules)
     chosen = [
-        select_rule(
-            rules,
+        known.in_force(
             product_number=line.product_number,
             partner_id=order.partner_id,
             business_line=order.business_line,
@@ -207,7 +214,7 @@ def compute(
         _part(order, rule, total, expense, lines)
         for (rule, lines), total, expense in zip(groups, sums, expenses, strict=True)
     ]
-    whole = _Sum.of(order.lines)
+    whole = sums[0] if len(sums) == 1 else _Sum.of(order.lines)
     places = minor_places(order.currency)
     shares = _merged_shares(parts)
     deductions: dict[str, int] = {}
@@ -269,6 +276,8 @@ def _groups(
 
 
 def _expenses_by_part(order: PurchaseOrder, sums: Sequence[_Sum]) -> list[dict[str, int]]:
+    if len(sums) == 1:
+        return [dict(order.expenses)]
     weights = [Fraction(max(0, each.net_sales)) for each in sums]
     if not any(weights):
         weights = [Fraction(1)] * len(sums)
@@ -406,7 +415,7 @@ def _shares(
         )
         withheld = 0
         if share.withholding is not None:
-            over = max(Fraction(0), part - Fraction(share.withholding.threshold) * unit)
+            over = max(0, part - int(share.withholding.threshold * unit))
             withheld = round_half_up(over * share.withholding.percent)
             told.append(
                 f"withheld as {share.withholding.name}: {percent_text(share.withholding.percent)} "

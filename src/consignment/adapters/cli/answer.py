@@ -36,11 +36,13 @@ class Answer:
 
     `document` is written as JSON: an object, or a list or iterator of items. Values of an object
     may be iterators too; they are written item by item, so they need not fit in memory.
+    `width` is how wide it is shown when not on a terminal.
     """
 
     document: Any
     show: Callable[[Console], None]
     exit_code: Exit = Exit.DONE
+    width: int | None = None
 
 
 class UsageError(Exception):

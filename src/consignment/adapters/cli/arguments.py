@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 from argparse import SUPPRESS, ArgumentParser
+from contextlib import ExitStack
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from attrs import frozen
+from attrs import field, frozen
 
 from consignment.adapters.cli.answer import Answer, UsageError
 from consignment.adapters.cli.clock import SetClock
@@ -36,15 +37,18 @@ class Invocation:
     json: bool
     given: argparse.Namespace
     run: Callable[[Invocation], Answer]
+    #: What is to be closed when the answer has been written.
+    opened: ExitStack = field(factory=ExitStack)
 
     def open(self) -> Consignment:
         """Open the desk. A database is never created by that; see `init`."""
-        return Consignment.open(
+        desk = Consignment.open(
             self.database,
             mailbox=self.mailbox,
             upgrade=False,
             clock=None if self.at is None else SetClock(self.at),
         )
+        return self.opened.enter_context(desk)
 
 
 class _Parser(ArgumentParser):

@@ -7,6 +7,7 @@ import sys
 import textwrap
 import unicodedata
 from contextlib import contextmanager
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Literal, NoReturn, Protocol
 
 from attrs import frozen
@@ -32,7 +33,7 @@ _WIDTH = 80
 
 @frozen
 class Styled:
-    """A table's cell with a style of its own."""
+    """A table's cell with a style of its own; a tuple is shown line by line."""
 
     text: object
     style: Style
@@ -67,7 +68,7 @@ class Console(Protocol):
         ...
 
     def table(self, columns: Sequence[str | Column], rows: Iterable[Row]) -> None:
-        """Show a table; None is shown as a dash."""
+        """Show a table; None is shown as a dash, a tuple line by line."""
         ...
 
 
@@ -89,7 +90,7 @@ def printable(value: object) -> str:
     if text.isprintable():
         return text
     return "".join(
-        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode()
+        char if char.isprintable() or char == "\u3000" else char.encode("unicode_escape").decode()
         for char in text
     )
 
@@ -98,10 +99,10 @@ def _columns(columns: Sequence[str | Column]) -> list[Column]:
     return [each if isinstance(each, Column) else Column(each) for each in columns]
 
 
-def _cell(value: object) -> Styled:
-    if isinstance(value, Styled):
-        return Styled(printable(value.text), value.style)
-    return Styled(printable(value), "")
+def _cell(value: object) -> tuple[str, Style]:
+    text, style = (value.text, value.style) if isinstance(value, Styled) else (value, "")
+    lines = text if isinstance(text, tuple) else (text,)
+    return "\n".join(map(printable, lines)), style
 
 
 def _indent_of(text: str) -> int:
@@ -156,8 +157,7 @@ class _RichConsole:
                 style=_COLOURS[each.style],
             )
         for row in rows:
-            cells = map(_cell, row)
-            table.add_row(*(Text(str(each.text), style=_COLOURS[each.style]) for each in cells))
+            table.add_row(*(Text(text, style=_COLOURS[style]) for text, style in map(_cell, row)))
         self._rich.print(table)
 
 
@@ -174,17 +174,21 @@ class _PlainConsole:
         self._print(printable(text))
 
     def say(self, text: str, style: Style = "") -> None:  # noqa: ARG002 - plain text has no style
-        for line in printable(text).split("\n"):
-            indent = " " * _indent_of(line)
-            broken = textwrap.wrap(
-                line.strip(), self._width, initial_indent=indent, subsequent_indent=indent
-            )
-            for each in broken or [""]:
-                self._print(each)
+        line = printable(text)
+        indent = " " * _indent_of(line)
+        broken = textwrap.wrap(
+            line.strip(), self._width, initial_indent=indent, subsequent_indent=indent
+        )
+        for each in broken or [""]:
+            self._print(each)
 
     def table(self, columns: Sequence[str | Column], rows: Iterable[Row]) -> None:
         heads = _columns(columns)
-        lines = [[str(_cell(value).text) for value in row] for row in rows]
+        lines = [
+            list(line)
+            for row in rows
+            for line in zip_longest(*(_cell(value)[0].split("\n") for value in row), fillvalue="")
+        ]
         titles = [printable(each.title) for each in heads]
         widths = [max(map(_cells_wide, cells)) for cells in zip(titles, *lines, strict=True)]
         self._print()

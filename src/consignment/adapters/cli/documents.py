@@ -10,24 +10,40 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
 
-__all__ = ["write_document"]
+__all__ = ["DocumentWriter"]
 
 #: Pieces are written together until there are so many characters of them.
 _CHUNK = 1 << 16
 
 
-def write_document(document: object, stream: TextIO) -> None:
-    """Write one JSON document and a line's end."""
-    waiting: list[str] = []
-    size = 0
-    for piece in _pieces(document):
-        waiting.append(piece)
-        size += len(piece)
-        if size > _CHUNK:
-            stream.write("".join(waiting))
-            waiting.clear()
-            size = 0
-    stream.write("".join(waiting) + "\n")
+class DocumentWriter:
+    """Writes one document to a stream."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        #: Whether some of the document has been written.
+        self.begun = False
+
+    def write(self, document: object) -> None:
+        """Write a document and a line's end.
+
+        What the document's iterators raise is raised. Of a short document nothing has been
+        written then; a long one is cut off, and is no JSON any more.
+        """
+        waiting: list[str] = []
+        size = 0
+        for piece in _pieces(document):
+            waiting.append(piece)
+            size += len(piece)
+            if size > _CHUNK:
+                self._put("".join(waiting))
+                waiting.clear()
+                size = 0
+        self._put("".join(waiting) + "\n")
+
+    def _put(self, text: str) -> None:
+        self.begun = True
+        self._stream.write(text)
 
 
 def _pieces(value: object) -> Iterator[str]:
@@ -36,7 +52,10 @@ def _pieces(value: object) -> Iterator[str]:
         before = "{"
         for name, member in value.items():
             yield f"{before}{_json(name)}: "
-            yield from _items(member) if _is_list(member) else (_json(member),)
+            if _is_list(member):
+                yield from _items(member)
+            else:
+                yield _json(member)
             before = ",\n "
         yield "}" if value else "{}"
     elif _is_list(value):
@@ -54,7 +73,7 @@ def _items(items: Iterable[Any]) -> Iterator[str]:
     yield "[]" if before.startswith("[") else "\n ]"
 
 
-def _is_list(value: object) -> bool:
+def _is_list(value: Any) -> bool:  # noqa: ANN401 - whatever a document holds
     return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from consignment.adapters.cli.console import Console
 
-__all__ = ["KNOWN", "failed", "in_file", "os_reason", "reason_line", "say_reasons"]
+__all__ = ["KNOWN", "failed", "figures_line", "in_file", "os_reason", "reason_line", "say_reasons"]
 
 #: What a command may raise that is an answer, not a fault of the program.
 KNOWN = (Refused, UnusableInput, StorageError, UsageError, OSError)
@@ -45,7 +45,8 @@ def in_file(path: str) -> Iterator[None]:
 
 
 def _placed(fault: Reason, path: str) -> Reason:
-    return Reason(fault.code, {"file": path, **fault.details})
+    rest = {name: value for name, value in fault.details.items() if name != "file"}
+    return Reason(fault.code, {"file": path, **rest})
 
 
 def failed(error: Exception, *, database: str) -> Answer:
@@ -89,12 +90,11 @@ def _message(error: Exception) -> str:
 def os_reason(error: OSError) -> Reason:
     """Give the reason that a failure of the operating system is."""
     codes = {
-        errno.ENOENT: "file_missing",
+        errno.ENOENT: "file_not_found",
+        errno.EISDIR: "not_a_file",
         errno.ENOSPC: "disk_full",
-        errno.EACCES: "file_not_permitted",
-        errno.EPERM: "file_not_permitted",
     }
-    code = codes.get(error.errno or 0, "file_unusable")
+    code = codes.get(error.errno or 0, "file_unreadable")
     why = error.strerror or str(error)
     name = error.filename
     if name is None:
@@ -118,14 +118,18 @@ def reason_line(fault: Mapping[str, Any]) -> str:
     where = [str(rest.pop(name)) for name in ("file", "line") if rest.get(name) is not None]
     place = ":".join(where) + ": " if where else ""
     message = rest.pop("message", None)
-    figures = ", ".join(f"{name} {_shown(value)}" for name, value in rest.items())
-    told = "; ".join(str(part) for part in (message, figures) if part)
+    told = "; ".join(str(part) for part in (message, figures_line(rest)) if part)
     return f"{place}{fault['code']}" + (f" ({told})" if told else "")
 
 
+def figures_line(figures: Mapping[str, Any]) -> str:
+    """Give names and figures as one line."""
+    return ", ".join(f"{name} {_shown(value)}" for name, value in figures.items())
+
+
 def _shown(value: object) -> str:
-    if isinstance(value, dict) and "code" in value:
-        return reason_line(value)
+    if isinstance(value, dict):
+        return reason_line(value) if "code" in value else "{" + figures_line(value) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_shown, value)) + "]"
     if value is None:

@@ -15,6 +15,7 @@ from consignment.adapters.filedrop.incoming import IncomingFile
 from consignment.domain.errors import DeliveryFailed, UnusableInput, reason
 from consignment.domain.text import check_id, id_fault
 from consignment.formats.cloudevents import MAX_MESSAGE_BYTES, write_event
+from consignment.formats.faults import shown
 from consignment.ports.partner_messaging import Delivery
 
 if TYPE_CHECKING:
@@ -76,13 +77,16 @@ class FileDrop:
     def inbound(self) -> Iterator[IncomingFile]:
         """Give the files that partners left, by partner id and then by name.
 
-        Raises `DeliveryFailed` when a folder cannot be read, the root's absence included.
+        Raises `DeliveryFailed` when the root is not there. A partner's folder that cannot be
+        read, or a file that cannot be moved when it is finished or refused, keeps no other back:
+        once all have been given, `DeliveryFailed` tells of each such trouble.
         """
         if not self.root.is_dir():
             raise DeliveryFailed(f"the drop's folder is not there: {self.root}")
-        for folder in _entries(self.root / "inbound", stat.S_ISDIR):
+        troubles: list[str] = []
+        for folder in _entries(self.root / "inbound", stat.S_ISDIR, troubles):
             if not _folder_name_fault(folder.name):
-                for path in _entries(folder, stat.S_ISREG):
+                for path in _entries(folder, stat.S_ISREG, troubles):
                     if not path.name.startswith(".") and path.name.lower().endswith(_SUFFIXES):
                         yield IncomingFile(
                             folder.name,
@@ -90,7 +94,24 @@ class FileDrop:
                             self._disk,
                             self.max_file_bytes,
                             self.max_message_bytes,
+                            troubles,
                         )
+        if troubles:
+            raise DeliveryFailed("; ".join(troubles))
+
+    def make_root(self) -> FileDrop:
+        """Make the root and the folders above it, if they are not there; give the drop itself.
+
+        It is not done by itself: where the root is a mount that is missing, messages would be
+        written beside it. Raises `UnusableInput` (`folder_not_made`).
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UnusableInput(
+                reason("folder_not_made", name=str(self.root), problem=fault_text(error))
+            ) from error
+        return self
 
     def make_inbound(self, partner_id: str) -> Path:
         """Make a partner's inbound folder, if it is not there, and give its path.
@@ -174,18 +195,23 @@ def _folder_name_fault(name: str) -> str | None:
     return "cannot be a folder name" if id_fault(name) or name in {".", ".."} else None
 
 
-def _entries(folder: Path, wanted: Callable[[int], bool]) -> Iterator[Path]:
+def _entries(folder: Path, wanted: Callable[[int], bool], troubles: list[str]) -> Iterator[Path]:
     """Give what is in a folder, of one kind and no links, by name; nothing without the folder."""
     try:
         paths = sorted(folder.iterdir(), key=lambda path: path.name)
     except FileNotFoundError:
         return
     except OSError as error:
-        raise DeliveryFailed(f"{folder}: {fault_text(error)}") from error
+        troubles.append(f"{folder.name}: {fault_text(error)}")
+        return
     for path in paths:
         try:
-            if wanted(path.lstat().st_mode):
-                yield path
-        except OSError:
+            mode = path.lstat().st_mode
+        except FileNotFoundError:
             # It was taken away since, by another worker or by the partner.
             continue
+        except OSError as error:
+            troubles.append(f"{folder.name}/{shown(path.name)}: {fault_text(error)}")
+            continue
+        if wanted(mode):
+            yield path

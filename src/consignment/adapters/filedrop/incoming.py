@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from attrs import define, field
 
 from consignment.adapters.filedrop.disk import Disk, fault_text, free_name, open_regular
-from consignment.domain.errors import DeliveryFailed, UnusableInput, reason
+from consignment.domain.errors import UnusableInput, reason
 from consignment.formats.cloudevents import jsonl_messages
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ class IncomingFile:
     _disk: Disk = field(repr=False)
     _max_file_bytes: int = field(repr=False)
     _max_message_bytes: int = field(repr=False)
+    #: Takes note of what went wrong in moving; `FileDrop.inbound` raises it in the end.
+    _troubles: list[str] = field(repr=False)
     _read_as: tuple[int, ...] | None = field(default=None, init=False, repr=False)
 
     @property
@@ -84,7 +86,7 @@ class IncomingFile:
     def finish(self, answers: Sequence[Answer]) -> None:
         """Move the file to `done/`, or to `refused/` when a message was refused.
 
-        Raises `DeliveryFailed` when it cannot be moved; it is then offered again.
+        When it cannot be moved it stays and is offered again; see `FileDrop.inbound`.
         """
         if not any(answer.reasons for answer in answers):
             self._move("done", None)
@@ -104,7 +106,7 @@ class IncomingFile:
     def refuse(self, reasons: Sequence[Reason]) -> None:
         """Move the file to `refused/`, with the reasons beside it.
 
-        Raises `DeliveryFailed` when it cannot be moved; it is then offered again.
+        When it cannot be moved it stays and is offered again; see `FileDrop.inbound`.
         """
         told = [each.as_dict() for each in reasons]
         self._move("refused", {"file": self.name, "reasons": told})
@@ -114,9 +116,9 @@ class IncomingFile:
             if self._is_as_read():
                 self._move_to(self.path.parent / where, reasons)
         except OSError as error:
-            raise DeliveryFailed(
+            self._troubles.append(
                 f"{self.partner_id}/{self.name} cannot be moved to {where}: {fault_text(error)}"
-            ) from error
+            )
 
     def _is_as_read(self) -> bool:
         try:

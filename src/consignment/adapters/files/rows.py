@@ -301,7 +301,7 @@ def _json_rows(file: BinaryIO) -> Iterator[ProductRow]:
             continue
         number += 1
         try:
-            value = strict_json.parse(data, max_bytes=MAX_LINE_BYTES + 2)
+            value = strict_json.parse(data.rstrip(b"\r\n"), max_bytes=MAX_LINE_BYTES)
         except UnusableInput as error:
             yield ProductRow(number, line, {}, _within_line(error.reasons[0]))
             continue

@@ -100,37 +100,23 @@ class _Look:
             if self.long_line_at is None:
                 line_at = self._measure(block, offset, line_at)
             if self.misfit_at is None:
-                self._decode(decoder, block, offset)
+                self.misfit_at = _misfit(decoder, block, offset)
             self.quoted = self.quoted or b'"' in block
             self.size += len(block)
             offset += len(block)
         if self.misfit_at is None:
-            self._decode(decoder, b"", offset, final=True)
+            self.misfit_at = _misfit(decoder, b"", offset)
 
     def decode_through(self, file: BinaryIO, encoding: str) -> None:
         """Look only for what is no text in an encoding."""
-        self.misfit_at = None
         decoder = codecs.getincrementaldecoder(encoding)()
-        offset = file.tell()
-        while self.misfit_at is None and (block := file.read(_BLOCK)):
-            self._decode(decoder, block, offset)
+        offset, block = file.tell(), b"first"
+        found = None
+        while found is None and block:
+            block = file.read(_BLOCK)
+            found = _misfit(decoder, block, offset)
             offset += len(block)
-        if self.misfit_at is None:
-            self._decode(decoder, b"", offset, final=True)
-
-    def _decode(
-        self,
-        decoder: codecs.IncrementalDecoder,
-        block: bytes,
-        offset: int,
-        *,
-        final: bool = False,
-    ) -> None:
-        begun = len(decoder.getstate()[0])
-        try:
-            decoder.decode(block, final)
-        except UnicodeDecodeError as error:
-            self.misfit_at = offset - begun + error.start
+        self.misfit_at = found
 
     def _measure(self, block: bytes, offset: int, line_at: int) -> int:
         """Follow lines from the one that begins at `line_at`; give where the last one begins."""
@@ -169,3 +155,13 @@ class _Look:
             last = block[-1:]
             offset -= len(block)
         return line
+
+
+def _misfit(decoder: codecs.IncrementalDecoder, block: bytes, offset: int) -> int | None:
+    """Give where the next block, or the file's end, is no text; `offset` is the block's."""
+    begun = len(decoder.getstate()[0])
+    try:
+        decoder.decode(block, final=not block)
+    except UnicodeDecodeError as error:
+        return offset - begun + error.start
+    return None

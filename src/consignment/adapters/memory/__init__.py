@@ -8,7 +8,7 @@ knows what each recipient has. Nothing outlives the process.
 from __future__ import annotations
 
 from consignment.adapters.memory.clock import ManualClock
-from consignment.adapters.memory.crediting import MemoryLedger, Posting
+from consignment.adapters.memory.crediting import MemoryLedger
 from consignment.adapters.memory.history import KnownCooperations
 from consignment.adapters.memory.messaging import MemoryInbound, MemoryMessaging
 from consignment.adapters.memory.storage import MemoryStorage
@@ -20,5 +20,4 @@ __all__ = [
     "MemoryLedger",
     "MemoryMessaging",
     "MemoryStorage",
-    "Posting",
 ]

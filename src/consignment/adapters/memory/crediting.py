@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
 from consignment.domain.money import Money
-from consignment.ports.account_crediting import CreditOutcome
+from consignment.domain.settings import in_utc
+from consignment.ports.account_crediting import CreditOutcome, Posting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from consignment.domain.message import CreditInstruction
-    from consignment.ports.account_crediting import AccountCrediting
+    from consignment.ports.account_crediting import AccountBook, AccountCrediting
 
-__all__ = ["MemoryLedger", "Posting"]
-
-
-@frozen
-class Posting:
-    """One side of a credit: what it added to an account (negative for the payer)."""
-
-    key: str
-    account: str
-    counter_account: str
-    amount: Money
-    order_id: str
-    instructed_at: datetime
+__all__ = ["MemoryLedger"]
 
 
 class MemoryLedger:
@@ -87,24 +73,25 @@ class MemoryLedger:
             counter,
             amount,
             instruction.order_id,
-            instruction.instructed_at,
+            in_utc(instruction.instructed_at),
         )
         self._postings.setdefault(account, []).append(posting)
 
     # What the books say.
 
-    def balance(self, account: str) -> dict[str, Money]:
-        """Give an account's balance per currency; empty when nothing was ever posted."""
-        balances: dict[str, Money] = {}
-        for each in self.postings(account):
-            currency = each.amount.currency
-            balances[currency] = balances.get(currency, Money(0, currency)) + each.amount
-        return balances
-
-    def postings(self, account: str) -> tuple[Posting, ...]:
-        """Give an account's postings, in the order they were made."""
+    def balance(self, account: str) -> Sequence[Money]:
+        """Give an account's balance in each currency, by currency; empty without any posting."""
+        balances: dict[str, int] = {}
         with self._lock:
-            return tuple(self._postings.get(account, ()))
+            for each in self._postings.get(account, ()):
+                amount = each.amount
+                balances[amount.currency] = balances.get(amount.currency, 0) + amount.minor
+        return [Money(minor, currency) for currency, minor in sorted(balances.items())]
+
+    def postings(self, account: str, *, offset: int = 0, limit: int = 1000) -> Sequence[Posting]:
+        """Give an account's postings in the order they were made."""
+        with self._lock:
+            return self._postings.get(account, [])[offset : offset + limit]
 
     @property
     def accounts(self) -> tuple[str, ...]:
@@ -143,3 +130,4 @@ def _content(instruction: CreditInstruction) -> tuple[str, str, Money]:
 
 if TYPE_CHECKING:
     _: type[AccountCrediting] = MemoryLedger
+    __: type[AccountBook] = MemoryLedger

@@ -23,8 +23,8 @@ __all__ = [
     "optional_day",
     "optional_instant",
     "optional_micros",
-    "reasons_of",
     "reasons_content",
+    "reasons_of",
     "storable_text",
 ]
 

@@ -10,12 +10,12 @@ import sqlite3
 import threading
 from pathlib import Path
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from sqlalchemy import create_engine
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool, StaticPool
 
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sqlalchemy import Insert, Table
-    from sqlalchemy.engine import URL, Engine, PoolProxiedConnection
+    from sqlalchemy.engine import URL, Engine
+    from sqlalchemy.pool import PoolProxiedConnection
 
 __all__ = ["Database", "SqliteDatabase", "Synchronous", "database_at", "upsert"]
 
@@ -68,7 +69,9 @@ class Database(Protocol):
         ...
 
 
-def upsert(dialect: str, table: Table, *, added: Iterable[str] = (), put: Iterable[str] = ()) -> Insert:
+def upsert(
+    dialect: str, table: Table, *, added: Iterable[str] = (), put: Iterable[str] = ()
+) -> Insert:
     """Build an insert of all columns that changes the row of that key if there is one.
 
     It adds to the columns in `added`, and replaces those in `put`.
@@ -139,10 +142,7 @@ class SqliteDatabase:
         self.engine = self._engine("rw")
 
     def _engine(self, mode: str) -> Engine:
-        if self._path is not None:
-            name = f"{self._path.as_uri()}?mode={mode}"
-        else:
-            name = self._name
+        name = self._name if self._path is None else f"{self._path.as_uri()}?mode={mode}"
 
         def connect() -> sqlite3.Connection:
             connection = sqlite3.connect(
@@ -182,10 +182,10 @@ class SqliteDatabase:
         """Take a connection out of the pool."""
         try:
             return self.engine.raw_connection()
-        except DBAPIError as error:
+        except sqlite3.Error as error:
             if self._path is not None and not self._path.exists():
                 raise SchemaMissing(f"there is no file {self._path}") from error
-            raise self.told(error.orig if isinstance(error.orig, Exception) else error) from error
+            raise self.told(error) from error
         except PoolTimeout as error:
             raise StorageBusy("every connection is in use") from error
 
@@ -218,20 +218,17 @@ class SqliteDatabase:
         deadline = monotonic() + self._busy_timeout_s
         while True:
             try:
-                with engine.connect() as connection:
-                    dbapi: Any = connection.connection.driver_connection
-                    dbapi.execute("PRAGMA journal_mode = WAL")
-            except DBAPIError as error:
-                engine.dispose()
-                raise self.told(error.orig if isinstance(error.orig, Exception) else error) from error
+                connection = engine.raw_connection()
+                connection.cursor().execute("PRAGMA journal_mode = WAL")
             except sqlite3.Error as error:
+                engine.dispose()
                 told = self.told(error)
-                # Two processes change the mode at once: SQLite tells the second one without waiting.
+                # While another process changes the mode, SQLite says so at once instead of waiting.
                 if not isinstance(told, StorageBusy) or monotonic() > deadline:
-                    engine.dispose()
                     raise told from error
                 sleep(0.01)
             else:
+                connection.close()
                 return engine
 
 

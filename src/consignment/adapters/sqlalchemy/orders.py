@@ -224,9 +224,7 @@ class OrderRows:
                 rows += self._session.rows(_IN_STATE, state.value, after, limit)
             else:
                 until = micros(placed_until)
-                rows += self._session.rows(
-                    _IN_STATE_PLACED_UNTIL, state.value, after, until, limit
-                )
+                rows += self._session.rows(_IN_STATE_PLACED_UNTIL, state.value, after, until, limit)
         if len(states) > 1:
             rows = sorted(rows, key=lambda row: row[0])[:limit]
         return self._with_lines(rows)
@@ -251,7 +249,7 @@ class OrderRows:
             line_rows = self._session.rows_by(_GET_LINES, ids)
         lines: defaultdict[str, list[OrderLine]] = defaultdict(list)
         for row in line_rows:
-            lines[row[0]].append(order_line(row[2], row[4:]))
+            lines[row[0]].append(order_line(row))
         return [_order(row, lines[row[0]]) for row in rows]
 
 
@@ -318,7 +316,12 @@ def _changeable_of_line(line: OrderLine) -> Row:
 def _order(row: Row, lines: Iterable[OrderLine]) -> PurchaseOrder:
     expenses = row[15]
     return PurchaseOrder(
-        *row[:6],
+        row[0],
+        row[1],
+        row[2],
+        row[3],
+        row[4],
+        row[5],
         instant(row[6]),
         tuple(lines),
         _STATES[row[7]],
@@ -334,13 +337,25 @@ def _order(row: Row, lines: Iterable[OrderLine]) -> PurchaseOrder:
     )
 
 
-def order_line(product_number: str, row: Row) -> OrderLine:
-    """Build a line from the columns of `order_lines` from `name` on."""
+def order_line(row: Row) -> OrderLine:
+    """Build a line from a whole row of `order_lines`."""
     return OrderLine(
-        product_number,
-        *row[:10],
-        bool(row[10]),
-        *row[11:15],
-        optional_instant(row[15]),
-        optional_instant(row[16]),
+        row[2],
+        row[4],
+        row[5],
+        row[6],
+        row[7],
+        row[8],
+        row[9],
+        row[10],
+        row[11],
+        row[12],
+        row[13],
+        bool(row[14]),
+        row[15],
+        row[16],
+        row[17],
+        row[18],
+        optional_instant(row[19]),
+        optional_instant(row[20]),
     )

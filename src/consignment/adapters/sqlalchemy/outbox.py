@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
-from sqlalchemy import and_, bindparam, exists, insert, or_, select, update
+from sqlalchemy import bindparam, exists, insert, or_, select, update
 
 from consignment.adapters.sqlalchemy import tables
 from consignment.adapters.sqlalchemy.codec import (
@@ -21,7 +21,7 @@ from consignment.adapters.sqlalchemy.codec import (
     optional_micros,
     storable_text,
 )
-from consignment.adapters.sqlalchemy.statements import KEYS, Session, Statement
+from consignment.adapters.sqlalchemy.statements import KEYS, Session, Statement, one_of
 from consignment.domain.message import (
     CreditInstruction,
     IntentState,
@@ -90,7 +90,7 @@ _CLAIMABLE = Statement(
 )
 
 
-def _as_read(prefix: str = "") -> tuple[Any, ...]:
+def _as_read() -> tuple[Any, ...]:
     return (
         _C.entry_id == bindparam("entry_id_"),
         _C.partner_id == bindparam("partner_id_"),
@@ -122,7 +122,9 @@ _CLAIM = Statement(
 )
 _SAVED = ("state", "due_at", "leased", "attempts", "last_error", "done_at", "claim_at", "holds_at")
 _SAVE = Statement(
-    update(tables.outbox).values({name: bindparam(f"{name}_") for name in _SAVED}).where(*_as_read()),
+    update(tables.outbox)
+    .values({name: bindparam(f"{name}_") for name in _SAVED})
+    .where(*_as_read()),
     *(f"{name}_" for name in _SAVED),
     *_AS_READ_NAMES,
 )
@@ -155,6 +157,199 @@ def _listed(*condition: Any) -> Statement:  # noqa: ANN401 - conditions
 
 
 # What is not done is found by the index that claims use.
+_OF_ANY_KIND = one_of(_C.kind, (_MESSAGE, _CREDIT))
 _LIST = {
-    IntentState.WAITING: _listed(_C.kind.in_, ),
-} if False else {}
+    IntentState.WAITING: _listed(_OF_ANY_KIND, _C.claim_at < _NEVER),
+    IntentState.SET_ASIDE: _listed(_OF_ANY_KIND, _C.claim_at == _NEVER),
+    IntentState.DONE: _listed(_C.claim_at.is_(None)),
+}
+
+
+class OutboxRows:
+    """Intents that are to be carried out after the commit."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, entries: Sequence[OutboxEntry]) -> None:
+        """Keep intents."""
+        self._session.run(_ADD, [_row(entry) for entry in entries])
+
+    def claim(
+        self, kind: type, *, now: datetime, lease_until: datetime, limit: int
+    ) -> Sequence[OutboxEntry]:
+        """Take up to `limit` due intents of a kind, the longest due first."""
+        rows = self._session.rows(_CLAIMABLE, _KINDS[kind], micros(now), limit)
+        until = micros(lease_until)
+        read = [_entry(row) for row in rows]
+        # One that somebody else takes between (never on SQLite) makes the whole claim begin anew.
+        self._session.change(
+            _CLAIM, [(until, True, until, *_progress(entry)) for entry in read], "intents claimed"
+        )
+        return [evolve(entry, due_at=lease_until, leased=True) for entry in read]
+
+    def release(self, now: datetime) -> int:
+        """Make every leased entry due at `now`; give how many there were."""
+        at = micros(now)
+        return self._session.run(_RELEASE, [(at, at, False, True)])
+
+    def save(self, changes: Sequence[tuple[OutboxEntry, OutboxEntry]]) -> Sequence[bool]:
+        """Store changed entries; give for each whether it was still as it was read."""
+        wanted = {read.entry_id for read, _ in changes}
+        stored = {
+            entry_id: (state, attempts, bool(leased), due_at)
+            for entry_id, state, attempts, leased, due_at in self._session.rows_by(
+                _PROGRESS, wanted
+            )
+        }
+        rows = []
+        answers = []
+        for read, now in changes:
+            entry_id, partner_id, *was = _progress(read)
+            as_read = stored.get(entry_id) == tuple(was)
+            answers.append(as_read)
+            if as_read:
+                state, due_at, claim_at, holds_at = _place(now)
+                stored[entry_id] = state, now.attempts, now.leased, due_at
+                rows.append(
+                    (
+                        state,
+                        due_at,
+                        now.leased,
+                        now.attempts,
+                        None if now.last_error is None else storable_text(now.last_error),
+                        optional_micros(now.done_at),
+                        claim_at,
+                        holds_at,
+                        entry_id,
+                        partner_id,
+                        *was,
+                    )
+                )
+        self._session.change(_SAVE, rows, "intents")
+        return answers
+
+    def get(self, entry_ids: Collection[str]) -> dict[str, OutboxEntry]:
+        """Give those that exist, by id."""
+        entries = [_entry(row) for row in self._session.rows_by(_GET, entry_ids)]
+        return {entry.entry_id: entry for entry in entries}
+
+    def list(self, state: IntentState, *, after: str = "", limit: int) -> Sequence[OutboxEntry]:
+        """Give entries in a state by rising id, after an id."""
+        return [_entry(row) for row in self._session.rows(_LIST[state], after, limit)]
+
+
+def _progress(entry: OutboxEntry) -> Row:
+    return (
+        entry.entry_id,
+        entry.partner_id,
+        entry.state.value,
+        entry.attempts,
+        entry.leased,
+        micros(entry.due_at),
+    )
+
+
+def _place(entry: OutboxEntry) -> tuple[str, int, int | None, int | None]:
+    """Give the state, when it is due, when it may be claimed, and from where it holds back."""
+    due_at = micros(entry.due_at)
+    if entry.state is IntentState.DONE:
+        return entry.state.value, due_at, None, None
+    claim_at = due_at if entry.state is IntentState.WAITING else _NEVER
+    return entry.state.value, due_at, claim_at, entry.position
+
+
+def _row(entry: OutboxEntry) -> Row:
+    state, due_at, claim_at, holds_at = _place(entry)
+    intent = entry.intent
+    if isinstance(intent, Message):
+        kind, content = _MESSAGE, _message_content(intent)
+    else:
+        kind, content = _CREDIT, _credit_content(intent)
+    return (
+        entry.entry_id,
+        entry.partner_id,
+        kind,
+        intent.stream,
+        entry.position,
+        state,
+        due_at,
+        entry.leased,
+        entry.attempts,
+        None if entry.last_error is None else storable_text(entry.last_error),
+        optional_micros(entry.done_at),
+        json_text(content),
+        claim_at,
+        holds_at,
+    )
+
+
+def _entry(row: Row) -> OutboxEntry:
+    content = json_value(row[9])
+    return OutboxEntry(
+        row[0],
+        _message(content) if row[1] == _MESSAGE else _credit(content),
+        row[2],
+        instant(row[3]),
+        _STATES[row[4]],
+        row[5],
+        row[6],
+        optional_instant(row[7]),
+        bool(row[8]),
+    )
+
+
+def _message_content(message: Message) -> dict[str, Any]:
+    return {
+        "message_id": message.message_id,
+        "recipient": [message.recipient.kind.value, message.recipient.recipient_id],
+        "type": message.type,
+        "time": micros(message.time),
+        "data": message.data,
+        "order_id": message.order_id,
+    }
+
+
+def _message(content: dict[str, Any]) -> Message:
+    kind, recipient_id = content["recipient"]
+    return Message(
+        content["message_id"],
+        Recipient(_RECIPIENTS[kind], recipient_id),
+        content["type"],
+        instant(content["time"]),
+        content["data"],
+        content["order_id"],
+    )
+
+
+def _credit_content(credit: CreditInstruction) -> dict[str, Any]:
+    account = credit.account
+    return {
+        "key": credit.key,
+        "partner_id": credit.partner_id,
+        "order_id": credit.order_id,
+        "settlement_id": credit.settlement_id,
+        "payer": credit.payer,
+        "beneficiary": credit.beneficiary,
+        "minor": credit.amount.minor,
+        "currency": credit.amount.currency,
+        "account": None
+        if account is None
+        else [account.holder, account.number, account.bank, account.currency],
+        "instructed_at": micros(credit.instructed_at),
+    }
+
+
+def _credit(content: dict[str, Any]) -> CreditInstruction:
+    account = content["account"]
+    return CreditInstruction(
+        content["key"],
+        content["partner_id"],
+        content["order_id"],
+        content["settlement_id"],
+        content["payer"],
+        content["beneficiary"],
+        Money(content["minor"], content["currency"]),
+        None if account is None else Account(*account),
+        instant(content["instructed_at"]),
+    )

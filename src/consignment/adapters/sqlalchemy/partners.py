@@ -32,7 +32,7 @@ from consignment.domain.admission import (
     Criterion,
     Decision,
 )
-from consignment.domain.errors import DuplicateKey, StorageError
+from consignment.domain.errors import DuplicateKey
 from consignment.domain.partner import (
     Account,
     LineAdmission,
@@ -58,9 +58,7 @@ _ADD_POLICY = Statement(insert(tables.policies))
 _POLICY = Statement(
     select(_POLICIES.content).where(_POLICIES.version == bindparam("version")), "version"
 )
-_POLICY_IN_FORCE = Statement(
-    select(_POLICIES.content).order_by(_POLICIES.entry_id.desc()).limit(1)
-)
+_POLICY_IN_FORCE = Statement(select(_POLICIES.content).order_by(_POLICIES.entry_id.desc()).limit(1))
 
 
 class PolicyRows:
@@ -234,7 +232,9 @@ class PartnerRows:
 
     def decisions(self, request_id: str) -> Sequence[AdmissionDecision]:
         """Give the decisions on a request, oldest first."""
-        return [_decision(json_value(row[0])) for row in self._session.rows(_GET_DECISIONS, request_id)]
+        return [
+            _decision(json_value(row[0])) for row in self._session.rows(_GET_DECISIONS, request_id)
+        ]
 
     def add_decision(self, decision: AdmissionDecision) -> None:
         """Keep a decision."""
@@ -266,7 +266,12 @@ def _changeable(partner: Partner) -> Row:
         partner.status.value,
         json_text(
             [
-                [each.business_line, each.valid_until.isoformat(), each.policy_version, each.request_id]
+                [
+                    each.business_line,
+                    each.valid_until.isoformat(),
+                    each.policy_version,
+                    each.request_id,
+                ]
                 for each in partner.admissions
             ]
         ),
@@ -276,7 +281,9 @@ def _changeable(partner: Partner) -> Row:
 
 
 def _partner(row: Row) -> Partner:
-    partner_id, name, number, holder, account, bank, currency, status, admissions, cause, _, rev = row
+    partner_id, name, number, holder, account, bank, currency, status, admissions, cause, _, rev = (
+        row
+    )
     return Partner(
         PartnerDetails(partner_id, name, number, Account(holder, account, bank, currency)),
         PartnerStatus(status),

@@ -32,6 +32,7 @@ __all__ = ["ProductRows"]
 _PRODUCTS = tables.products.c
 _NUMBERS = tables.product_numbers.c
 _NOTHING = Tally()
+_NO_FIGURES = (*[0] * 9, *[None] * 3)
 
 _COUNTS = (
     "ordered",
@@ -208,7 +209,10 @@ class ProductRows:
         self._session.run(_ADD_NUMBERS, [(each.number, each.partner_id) for each in products])
         self._session.run(
             _ADD,
-            [(each.partner_id, each.number, *_changeable(each), each.revision) for each in products],
+            [
+                (each.partner_id, each.number, *_changeable(each), each.revision)
+                for each in products
+            ],
         )
 
     def save(self, products: Sequence[ConsignedProduct]) -> None:
@@ -289,22 +293,41 @@ def _changeable(product: ConsignedProduct) -> Row:
 def _product(row: Row) -> ConsignedProduct:
     attributes = row[11]
     return ConsignedProduct(
-        *row[:9],
+        row[0],
+        row[1],
+        row[2],
+        row[3],
+        row[4],
+        row[5],
+        row[6],
+        row[7],
+        row[8],
         optional_day(row[9]),
         optional_day(row[10]),
-        () if attributes is None else tuple((name, value) for name, value in json_value(attributes)),
+        ()
+        if attributes is None
+        else tuple((name, value) for name, value in json_value(attributes)),
         row[12],
     )
 
 
 def _tally(row: Row) -> Tally:
-    if not row[13]:
-        # Nothing was ever ordered of it, or that was taken back before anything happened.
-        if row[24] is None:
-            return _NOTHING
+    figures = row[13:]
+    if figures == _NO_FIGURES:
+        return _NOTHING
+    (ordered, procured, sold, returned, sent_back, written_off, settled, gross, back, *at) = figures
+    first_sale_at, last_sale_at, last_report_at = at
     return Tally(
-        *row[13:22],
-        optional_instant(row[22]),
-        optional_instant(row[23]),
-        optional_instant(row[24]),
+        ordered,
+        procured,
+        sold,
+        returned,
+        sent_back,
+        written_off,
+        settled,
+        gross,
+        back,
+        optional_instant(first_sale_at),
+        optional_instant(last_sale_at),
+        optional_instant(last_report_at),
     )

@@ -94,9 +94,8 @@ _KNOWN_PARTNER = Statement(
 
 
 def _open_lines(*scope: ColumnElement[bool]) -> Statement:
-    columns = list(_LINES)[2:]
     return Statement(
-        select(*columns)
+        select(tables.order_lines)
         .select_from(
             tables.order_lines.join(
                 tables.orders,
@@ -174,4 +173,4 @@ class QuotaRows:
         kind, _, name = scope.partition(":")
         rows = self._session.rows(_OPEN_LINES[kind], currency, *((name,) if name else ()))
         # Each line is rounded as the domain rounds it.
-        return sum(order_line(row[0], row[2:]).reserved_minor for row in rows)
+        return sum(order_line(row).reserved_minor for row in rows)

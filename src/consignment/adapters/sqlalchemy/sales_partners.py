@@ -39,9 +39,7 @@ _GET = Statement(
 )
 _SAVE = Statement(
     update(tables.sales_partners)
-    .values(
-        {**{name: bindparam(f"{name}_") for name in _CHANGEABLE}, "revision": _C.revision + 1}
-    )
+    .values({**{name: bindparam(f"{name}_") for name in _CHANGEABLE}, "revision": _C.revision + 1})
     .where(_C.sales_partner_id == bindparam("id_"), _C.revision == bindparam("read_")),
     *(f"{name}_" for name in _CHANGEABLE),
     "id_",

@@ -74,7 +74,9 @@ class SettlementRows:
             return {}
         shares: defaultdict[tuple[str, int], list[SettlementShare]] = defaultdict(list)
         for row in self._session.rows_by(_GET_SHARES, {row[0] for row in rows}):
-            shares[row[0], row[1]].append(SettlementShare(*row[2:6], _STATES[row[6]]))
+            shares[row[0], row[1]].append(
+                SettlementShare(row[2], row[3], row[4], row[5], _STATES[row[6]])
+            )
         settlements: defaultdict[str, list[Settlement]] = defaultdict(list)
         for row in rows:
             settlements[row[0]].append(_settlement(row, shares[row[0], row[1]]))

@@ -49,7 +49,11 @@ class _Compiled:
     __slots__ = ("_constants", "_names", "_pick", "_positional", "text")
 
     def __init__(
-        self, core: Any, dialect: Dialect, names: tuple[str, ...], keys: int | None  # noqa: ANN401 - any statement
+        self,
+        core: Any,  # noqa: ANN401 - any statement
+        dialect: Dialect,
+        names: tuple[str, ...],
+        keys: int | None,
     ) -> None:
         if keys is None:
             compiled = core.compile(dialect=dialect)

@@ -101,7 +101,9 @@ def _long_id() -> TypeEngine[str]:
 
 
 def _need(name: str, kind: TypeEngine[Any], default: str | None = None) -> Column[Any]:
-    return Column(name, kind, nullable=False, server_default=None if default is None else default)
+    return Column(
+        name, kind, nullable=False, server_default=None if default is None else text(default)
+    )
 
 
 def _may(name: str, kind: TypeEngine[Any]) -> Column[Any]:
@@ -527,10 +529,11 @@ outbox: Final = _table(
     _may("holds_at", BigInteger()),
     *_not_negative("attempts"),
     _partial(
-        "ix_outbox_kind_claim_at_position",
+        "ix_outbox_kind_claim_at_position_entry_id",
         "kind",
         "claim_at",
         "position",
+        "entry_id",
         where="claim_at IS NOT NULL",
     ),
     _partial(
@@ -587,8 +590,6 @@ ledger_balances: Final = _table(
     _need("partner_id", _id()),
     _need("balance_minor", BigInteger()),
     # An engine that would go on in floating point beyond 64 bits (SQLite) stops here.
-    _check(
-        "balance_minor BETWEEN -9000000000000000000 AND 9000000000000000000", "balance_exact"
-    ),
+    _check("balance_minor BETWEEN -9000000000000000000 AND 9000000000000000000", "balance_exact"),
     row_id=False,
 )

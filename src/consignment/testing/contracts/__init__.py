@@ -6,11 +6,16 @@ pytest run it. What an adapter cannot do, it declares in `lacks`; the tests of t
 
 from __future__ import annotations
 
-from consignment.testing.contracts.crediting import CreditingCapability, CreditingContract
+from consignment.testing.contracts.crediting import (
+    AccountBookContract,
+    CreditingCapability,
+    CreditingContract,
+)
 from consignment.testing.contracts.messaging import MessagingCapability, MessagingContract
 from consignment.testing.contracts.storage import StorageCapability, StorageContract
 
 __all__ = [
+    "AccountBookContract",
     "CreditingCapability",
     "CreditingContract",
     "MessagingCapability",

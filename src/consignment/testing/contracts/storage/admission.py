@@ -23,6 +23,9 @@ from consignment.testing.contracts.storage.base import StorageCase
 from consignment.testing.contracts.support import raises
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from consignment.domain.admission import AdmissionDecision, AdmissionPolicy
     from consignment.ports.storage import Transaction
 
 __all__ = ["AdmissionBooksContract"]
@@ -30,6 +33,12 @@ __all__ = ["AdmissionBooksContract"]
 
 class AdmissionBooksContract(StorageCase):
     """Policies, partners and decisions."""
+
+    def _add_policy(self, policy: AdmissionPolicy, at: datetime = NOW) -> None:
+        self.write(lambda t: t.policies.add(policy, at))
+
+    def _add_decision(self, decision: AdmissionDecision) -> None:
+        self.write(lambda t: t.partners.add_decision(decision))
 
     # Policies.
 
@@ -48,7 +57,7 @@ class AdmissionBooksContract(StorageCase):
         """Without a version, `get` gives the policy that was added last, whatever its name."""
         for i, version in enumerate(("2026-3", "2026-1", "2026-2")):
             at = NOW + timedelta(days=i)
-            self.write(lambda t, v=version, at=at: t.policies.add(a_policy(v), at))
+            self._add_policy(a_policy(version), at)
             in_force = self.read(lambda t: t.policies.get())
             assert in_force is not None
             assert in_force.version == version
@@ -99,15 +108,18 @@ class AdmissionBooksContract(StorageCase):
         """An id or a registration number that is there cannot be added again."""
         partner = a_partner()
         self.given(partner)
-        same_number = details(
-            "twin", registration_number=partner.details.registration_number
-        )
+        same_number = details("twin", registration_number=partner.details.registration_number)
         for other in (
-            evolve(a_partner("x"), details=details("green-farm", registration_number=a_partner("x").details.registration_number)),
+            evolve(
+                a_partner("x"),
+                details=details(
+                    "green-farm", registration_number=a_partner("x").details.registration_number
+                ),
+            ),
             evolve(partner, details=same_number),
         ):
             with raises(DuplicateKey):
-                self.write(lambda t, other=other: t.partners.add(other))
+                self.given(other)
         assert self.rows(lambda t: t.partners.list()) == [partner]
 
     def test_a_saved_partners_revision_grows(self) -> None:
@@ -225,5 +237,5 @@ class AdmissionBooksContract(StorageCase):
         self.write(lambda t: t.partners.add_decision(a_decision()))
         for again in (a_decision(), a_decision(partner_id="other-farm")):
             with raises(DuplicateKey):
-                self.write(lambda t, again=again: t.partners.add_decision(again))
+                self._add_decision(again)
         assert self.rows(lambda t: t.partners.decisions("ADM-1")) == [a_decision()]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from attrs import evolve
 
-from consignment.domain.order import PurchaseOrder, partner_id_of
+from consignment.domain.order import PurchaseOrder
 from consignment.domain.partner import Partner
 from consignment.domain.product import ConsignedProduct
 from consignment.domain.report import ReportRecord

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from attrs import evolve
 
@@ -30,6 +31,11 @@ from consignment.testing.builders import (
 from consignment.testing.contracts.storage.base import StorageCase
 from consignment.testing.contracts.support import raises
 
+if TYPE_CHECKING:
+    from consignment.domain.product import ConsignedProduct
+    from consignment.domain.rule import SettlementRule
+    from consignment.domain.sales_partner import SalesPartner
+
 __all__ = ["CatalogueBooksContract"]
 
 _LARGE = 2500
@@ -39,6 +45,24 @@ _TICK = timedelta(microseconds=1)
 
 class CatalogueBooksContract(StorageCase):
     """Products, sales partners and rules."""
+
+    def _add_products(self, *products: ConsignedProduct) -> None:
+        self.write(lambda t: t.products.add(products))
+
+    def _save_products(self, *products: ConsignedProduct) -> None:
+        self.write(lambda t: t.products.save(products))
+
+    def _tally(self, **changes: Tally) -> None:
+        self.write(lambda t: t.products.tally("green-farm", changes))
+
+    def _save_sales_partner(self, sales_partner: SalesPartner) -> None:
+        self.write(lambda t: t.sales_partners.save(sales_partner))
+
+    def _add_rule(self, rule: SettlementRule) -> None:
+        self.write(lambda t: t.rules.add(rule, NOW))
+
+    def _rule(self, rule_id: str, version: int) -> SettlementRule | None:
+        return self.read(lambda t: t.rules.get(rule_id, version))
 
     # Products.
 
@@ -77,16 +101,14 @@ class CatalogueBooksContract(StorageCase):
         self.given(a_product("A"), a_partner("other-farm"))
         for partner_id in ("green-farm", "other-farm"):
             with raises(DuplicateKey):
-                self.write(
-                    lambda t, p=partner_id: t.products.add([a_product("NEW", p), a_product("A", p)])
-                )
+                self._add_products(a_product("NEW", partner_id), a_product("A", partner_id))
         with raises(DuplicateKey):
-            self.write(lambda t: t.products.add([a_product("TWICE"), a_product("TWICE")]))
+            self._add_products(a_product("TWICE"), a_product("TWICE"))
         assert self.read(lambda t: t.products.owners(["A", "NEW", "TWICE"])) == {"A": "green-farm"}
 
     def test_product_numbers_are_compared_character_by_character(self) -> None:
         """Case, width, accents and composition make different numbers."""
-        numbers = ["abc", "ABC", "ＡＢＣ", "é", "é", "e", "ß", "ss", "a b", "a  b"]
+        numbers = ["abc", "ABC", "ＡＢＣ", "\u00e9", "e\u0301", "e", "ß", "ss", "a b", "a  b"]
         self.given(*(a_product(each) for each in numbers))
         assert sorted(self.read(lambda t: t.products.owners(numbers))) == sorted(numbers)
         assert self.read(lambda t: t.products.owners(["Abc", "É", "SS"])) == {}
@@ -95,27 +117,27 @@ class CatalogueBooksContract(StorageCase):
         """A save stores the product under the next revision; its tally stays."""
         self.given(a_product())
         tally = Tally(ordered=10, procured=4, last_report_at=NOW)
-        self.write(lambda t: t.products.tally("green-farm", {"APPLE": tally}))
+        self._tally(APPLE=tally)
         read, _ = self.read(lambda t: t.products.get("green-farm", ["APPLE"]))["APPLE"]
         changed = evolve(
             read, name="梨", agreed_price_minor=1, category="pear", attributes=(("a", "b"),)
         )
-        self.write(lambda t: t.products.save([changed]))
+        self._save_products(changed)
         stored = self.read(lambda t: t.products.get("green-farm", ["APPLE"]))["APPLE"]
         assert stored == (evolve(changed, revision=1), tally)
 
     def test_a_stale_product_is_not_saved(self) -> None:
-        """A product that was saved since, or is not there, cannot be saved; nothing of it stands."""
+        """A product that was saved since, or is not there, cannot be saved; nothing stands."""
         self.given(a_product("A"), a_product("B"))
         read = self.read(lambda t: t.products.get("green-farm", ["A", "B"]))
         a, b = read["A"][0], read["B"][0]
-        self.write(lambda t: t.products.save([evolve(a, name="first")]))
+        self._save_products(evolve(a, name="first"))
         for batch in (
             [evolve(b, name="second"), evolve(a, name="second")],
             [evolve(b, name="second"), a_product("NONE")],
         ):
             with raises(StaleWrite):
-                self.write(lambda t, batch=batch: t.products.save(batch))
+                self._save_products(*batch)
         stored = self.read(lambda t: t.products.get("green-farm", ["A", "B"]))
         assert [stored[each][0].name for each in "AB"] == ["first", b.name]
 
@@ -123,8 +145,8 @@ class CatalogueBooksContract(StorageCase):
         """Tallies change beside the product's revision."""
         self.given(a_product())
         read, _ = self.read(lambda t: t.products.get("green-farm", ["APPLE"]))["APPLE"]
-        self.write(lambda t: t.products.tally("green-farm", {"APPLE": Tally(ordered=1)}))
-        self.write(lambda t: t.products.save([evolve(read, name="梨")]))
+        self._tally(APPLE=Tally(ordered=1))
+        self._save_products(evolve(read, name="梨"))
         stored = self.read(lambda t: t.products.get("green-farm", ["APPLE"]))["APPLE"]
         assert stored[0].revision == 1
         assert stored[1].ordered == 1
@@ -133,9 +155,9 @@ class CatalogueBooksContract(StorageCase):
         """Every count and amount of a tally is added to what is there, downwards too."""
         self.given(a_product("A"), a_product("B"))
         first = Tally(100, 90, 60, 5, 7, 3, 0, 6000, 500, NOW, NOW, NOW)
-        second = Tally(-10, 5, 1, 0, 1, 0, 55, 100, 7)
-        self.write(lambda t: t.products.tally("green-farm", {"A": first, "B": first}))
-        self.write(lambda t: t.products.tally("green-farm", {"A": second}))
+        second = Tally(-5, 5, 1, 0, 1, 0, 55, 100, 7)
+        self._tally(A=first, B=first)
+        self._tally(A=second)
         stored = self.read(lambda t: t.products.get("green-farm", ["A", "B"]))
         assert stored["A"][1] == first.plus(second)
         assert stored["B"][1] == first
@@ -146,7 +168,7 @@ class CatalogueBooksContract(StorageCase):
         early, late = NOW - _TICK, NOW + _TICK
         for at in (NOW, early, late, NOW, None):
             change = Tally(ordered=1, first_sale_at=at, last_sale_at=at, last_report_at=at)
-            self.write(lambda t, c=change: t.products.tally("green-farm", {"APPLE": c}))
+            self._tally(APPLE=change)
         _, tally = self.read(lambda t: t.products.get("green-farm", ["APPLE"]))["APPLE"]
         assert tally == Tally(
             ordered=5, first_sale_at=early, last_sale_at=late, last_report_at=late
@@ -157,7 +179,7 @@ class CatalogueBooksContract(StorageCase):
         self.given(a_product())
         change = Tally(ordered=_BIG, procured=_BIG, sold=_BIG - 1, gross_sales_minor=_BIG + 1)
         for _ in range(3):
-            self.write(lambda t: t.products.tally("green-farm", {"APPLE": change}))
+            self._tally(APPLE=change)
         _, tally = self.read(lambda t: t.products.get("green-farm", ["APPLE"]))["APPLE"]
         assert (tally.ordered, tally.gross_sales_minor) == (3 * _BIG, 3 * _BIG + 3)
         assert tally.unsold == 3
@@ -166,12 +188,12 @@ class CatalogueBooksContract(StorageCase):
         """Thousands of products go in and come out in one call."""
         numbers = [f"P-{i:05}" for i in range(_LARGE)]
         self.write(lambda t: t.partners.add(a_partner()))
-        self.write(lambda t: t.products.add([a_product(each) for each in numbers]))
+        self._add_products(*map(a_product, numbers))
         changes = dict.fromkeys(numbers, Tally(ordered=3))
         self.write(lambda t: t.products.tally("green-farm", changes))
         stored = self.read(lambda t: t.products.get("green-farm", [*numbers, "none"]))
         assert stored == {each: (a_product(each), Tally(ordered=3)) for each in numbers}
-        self.write(lambda t: t.products.save([product for product, _ in stored.values()]))
+        self._save_products(*(product for product, _ in stored.values()))
         owners = self.read(lambda t: t.products.owners(numbers))
         assert owners == dict.fromkeys(numbers, "green-farm")
 
@@ -235,7 +257,7 @@ class CatalogueBooksContract(StorageCase):
     def test_names_are_found_by_their_key(self) -> None:
         """Case, width and composition of a name do not matter; accents do."""
         self.given(
-            a_product("1", name="ＡＢＣ Ｃａｆé"),
+            a_product("1", name="ＡＢＣ Ｃａｆe\u0301"),
             a_product("2", name="abc café"),
             a_product("3", name="ABC cafe"),
         )
@@ -245,7 +267,7 @@ class CatalogueBooksContract(StorageCase):
     def test_a_renamed_product_is_found_by_its_new_name(self) -> None:
         """After a save, the old name leads nowhere."""
         self.given(a_product(name="苹果"))
-        self.write(lambda t: t.products.save([a_product(name="香梨")]))
+        self._save_products(a_product(name="香梨"))
         assert self._found("苹果") == []
         assert self._found("香梨") == [(0, "APPLE")]
 
@@ -279,7 +301,7 @@ class CatalogueBooksContract(StorageCase):
         assert stored == evolve(pushed, revision=1)
         for stale in (evolve(read, name="stale"), a_sales_partner("none")):
             with raises(StaleWrite):
-                self.write(lambda t, stale=stale: t.sales_partners.save(stale))
+                self._save_sales_partner(stale)
         assert self.read(lambda t: t.sales_partners.get(["sp-li"]))["sp-li"] == stored
 
     def test_pushes_that_are_due(self) -> None:
@@ -325,14 +347,14 @@ class CatalogueBooksContract(StorageCase):
             ),
         ]
         for rule in rules:
-            self.write(lambda t, rule=rule: t.rules.add(rule, NOW))
+            self._add_rule(rule)
         for rule in rules:
-            read = self.read(lambda t, r=rule: t.rules.get(r.rule_id, r.version))
+            read = self._rule(rule.rule_id, rule.version)
             assert read == rule
             assert read is not None
             assert read.digest() == rule.digest()
-        assert self.read(lambda t: t.rules.get("bare", 2)) is None
-        assert self.read(lambda t: t.rules.get("none", 1)) is None
+        assert self._rule("bare", 2) is None
+        assert self._rule("none", 1) is None
 
     def test_rules_are_found_by_scope(self) -> None:
         """`of_scopes` gives every version of every rule with one of the scopes."""
@@ -344,7 +366,7 @@ class CatalogueBooksContract(StorageCase):
             a_rule("d", scope="product:apple"),
         ]
         for rule in rules:
-            self.write(lambda t, rule=rule: t.rules.add(rule, NOW))
+            self._add_rule(rule)
         scopes = ["all", "product:APPLE", "business_line:retail"]
         found = self.read(lambda t: t.rules.of_scopes(scopes))
         assert sorted((rule.rule_id, rule.version) for rule in found) == [
@@ -357,7 +379,7 @@ class CatalogueBooksContract(StorageCase):
 
     def test_a_rules_version_is_there_once(self) -> None:
         """A version that is there cannot be added again, and stays as it is."""
-        self.write(lambda t: t.rules.add(a_rule(), NOW))
+        self._add_rule(a_rule())
         with raises(DuplicateKey):
-            self.write(lambda t: t.rules.add(a_rule(scope="partner:green-farm"), NOW))
-        assert self.read(lambda t: t.rules.get("profit", 1)) == a_rule()
+            self._add_rule(a_rule(scope="partner:green-farm"))
+        assert self._rule("profit", 1) == a_rule()

@@ -124,6 +124,7 @@ class ConcurrencyContract(StorageCase):
     def test_a_key_is_added_by_one(self) -> None:
         """Of many that add the same demand, one succeeds, and the others get `DuplicateKey`."""
         skip_without(self.lacks, StorageCapability.CONCURRENT)
+        storage = self.storage
 
         def attempt(number: int) -> int:
             def work(t: Transaction) -> None:
@@ -131,7 +132,7 @@ class ConcurrencyContract(StorageCase):
                 t.orders.add_demands([a_demand_record("D-1", f"farm-{number}")])
 
             try:
-                self.write(work)
+                storage.write(work)
             except (DuplicateKey, StaleWrite):
                 return -1
             return number

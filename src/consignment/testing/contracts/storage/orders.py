@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from consignment.domain.order import PurchaseOrder
-    from consignment.ports.storage import Transaction
+    from consignment.ports.storage import DemandRecord
 
 __all__ = ["OrderBooksContract"]
 
@@ -41,23 +41,32 @@ class OrderBooksContract(StorageCase):
     def _order(self, order_id: str = "D-1:green-farm") -> PurchaseOrder:
         return self.read(lambda t: t.orders.get([order_id]))[order_id]
 
+    def _add_demands(self, *demands: DemandRecord) -> None:
+        self.write(lambda t: t.orders.add_demands(demands))
+
+    def _add_orders(self, *orders: PurchaseOrder) -> None:
+        self.write(lambda t: t.orders.add(orders))
+
+    def _save_orders(self, *changes: tuple[PurchaseOrder, PurchaseOrder]) -> None:
+        self.write(lambda t: t.orders.save(changes))
+
     # Demands.
 
     def test_demand_is_read_back_whole(self) -> None:
         """A demand's record comes back equal, with the orders in their order."""
         records = [a_demand_record("D-1", "b", "a", "c"), a_demand_record("d-1", "a")]
-        self.write(lambda t: t.orders.add_demands(records))
+        self._add_demands(*records)
         found = self.read(lambda t: t.orders.demands(["d-1", "D-1", "D-2"]))
         assert found == {each.demand_id: each for each in records}
         assert self.read(lambda t: t.orders.demands([])) == {}
 
     def test_a_demand_is_there_once(self) -> None:
         """A demand that is there cannot be added again, nor twice in one call."""
-        self.write(lambda t: t.orders.add_demands([a_demand_record()]))
+        self._add_demands(a_demand_record())
         other = evolve(a_demand_record(), digest="1" * 64)
         for batch in ([a_demand_record("D-2"), other], [a_demand_record("D-2")] * 2):
             with raises(DuplicateKey):
-                self.write(lambda t, batch=batch: t.orders.add_demands(batch))
+                self._add_demands(*batch)
         found = self.read(lambda t: t.orders.demands(["D-1", "D-2"]))
         assert found == {"D-1": a_demand_record()}
 
@@ -123,7 +132,7 @@ class OrderBooksContract(StorageCase):
         new = an_order("D-2")
         for batch in ([new, an_order(business_line="corporate")], [new, new]):
             with raises(DuplicateKey):
-                self.write(lambda t, batch=batch: t.orders.add(batch))
+                self._add_orders(*batch)
         assert self._order() == an_order()
         assert self.read(lambda t: t.orders.get(["D-2:green-farm"])) == {}
 
@@ -142,7 +151,7 @@ class OrderBooksContract(StorageCase):
             read = self._order()
             assert read == evolve(expected, revision=i)
             changed = read.take(report, NOW + timedelta(days=1))
-            self.write(lambda t, pair=(read, changed): t.orders.save([pair]))
+            self._save_orders((read, changed))
             expected = changed
         stored = self._order()
         assert stored == evolve(expected, revision=4)
@@ -152,31 +161,27 @@ class OrderBooksContract(StorageCase):
     def test_a_save_changes_only_the_lines_that_changed(self) -> None:
         """Lines that were not touched stay as they are, and all keep their order."""
         self.given(an_order("D-1", "green-farm", *(a_line(each) for each in "CAB")))
-        read = self._order().take(accepted(), NOW)
-        changed = read.take(procured("D-1:green-farm", ("A", "1", "2.00")), NOW)
-        self.write(lambda t: t.orders.save([(self._stored(t), changed)]))
+        read = self._order()
+        taken = read.take(accepted(), NOW)
+        self._save_orders((read, taken.take(procured("D-1:green-farm", ("A", "1", "2.00")), NOW)))
         assert [(line.product_number, line.procured) for line in self._order().lines] == [
             ("C", 0),
             ("A", 1),
             ("B", 0),
         ]
 
-    @staticmethod
-    def _stored(t: Transaction) -> PurchaseOrder:
-        return t.orders.get(["D-1:green-farm"])["D-1:green-farm"]
-
     def test_a_stale_order_is_not_saved(self) -> None:
         """An order that was saved since, or is not there, cannot be saved; theirs stands."""
         self.given(an_order(), an_order("D-2"))
         first, second = self._order(), self._order("D-2:green-farm")
         theirs = first.dispatched(NOW)
-        self.write(lambda t: t.orders.save([(first, theirs)]))
+        self._save_orders((first, theirs))
         ours = first.cancelled("why", NOW)
         none = an_order("D-3")
         for stale in ((first, ours), (none, none.dispatched(NOW))):
             batch = [(second, second.dispatched(NOW)), stale]
             with raises(StaleWrite):
-                self.write(lambda t, batch=batch: t.orders.save(batch))
+                self._save_orders(*batch)
         assert self._order() == evolve(theirs, revision=1)
         assert self._order("D-2:green-farm") == second
 
@@ -184,13 +189,11 @@ class OrderBooksContract(StorageCase):
         """Thousands of orders go in, change and come out in one call."""
         self.given(an_order())
         orders = [an_order(f"E-{i:05}") for i in range(_LARGE)]
-        self.write(lambda t: t.orders.add(orders))
-        self.write(lambda t: t.orders.save([(each, each.dispatched(NOW)) for each in orders]))
+        self._add_orders(*orders)
+        self._save_orders(*((each, each.dispatched(NOW)) for each in orders))
         ids = [each.order_id for each in orders]
         found = self.read(lambda t: t.orders.get(ids))
-        assert found == {
-            each.order_id: evolve(each.dispatched(NOW), revision=1) for each in orders
-        }
+        assert found == {each.order_id: evolve(each.dispatched(NOW), revision=1) for each in orders}
 
     def test_orders_in_a_state_come_by_rising_id_in_pages(self) -> None:
         """`in_state` goes by rising id, after an id, up to a limit."""
@@ -207,9 +210,10 @@ class OrderBooksContract(StorageCase):
             orders = self.rows(lambda t: t.orders.in_state(wanted, after=after, limit=limit))
             return [order.demand_id for order in orders]
 
-        assert demands(OrderState.PLACED) == ["D-1", "D-10", "d-1"]
-        assert demands(OrderState.PLACED, OrderState.DISPATCHED) == ["D-1", "D-10", "D-2", "d-1"]
-        assert demands(OrderState.PLACED, after="D-1:green-farm", limit=1) == ["D-10"]
+        # A colon comes behind the digits: D-10:… is less than D-1:….
+        assert demands(OrderState.PLACED) == ["D-10", "D-1", "d-1"]
+        assert demands(OrderState.PLACED, OrderState.DISPATCHED) == ["D-10", "D-1", "D-2", "d-1"]
+        assert demands(OrderState.PLACED, after="D-10:green-farm", limit=1) == ["D-1"]
         assert demands(OrderState.CLOSED) == []
         assert demands() == []
 
@@ -228,7 +232,7 @@ class OrderBooksContract(StorageCase):
         """After a save an order is found in its new state only."""
         self.given(an_order())
         read = self._order()
-        self.write(lambda t: t.orders.save([(read, read.dispatched(NOW))]))
+        self._save_orders((read, read.dispatched(NOW)))
         assert not self.read(lambda t: t.orders.in_state([OrderState.PLACED], limit=9))
         found = self.read(lambda t: t.orders.in_state([OrderState.DISPATCHED], limit=9))
         assert [order.order_id for order in found] == [read.order_id]
@@ -242,7 +246,12 @@ class OrderBooksContract(StorageCase):
             an_order("Y", state=OrderState.ON_SALE, sales_partner_id="sp-wang"),
         )
         found = self.read(lambda t: t.orders.of_sales_partner("sp-li"))
-        assert sorted(order.state for order in found) == ["accepted", "on_sale", "on_sale", "procuring"]
+        assert sorted(order.state for order in found) == [
+            "accepted",
+            "on_sale",
+            "on_sale",
+            "procuring",
+        ]
         found = self.read(lambda t: t.orders.of_sales_partner("sp-wang"))
         assert [order.demand_id for order in found] == ["Y"]
         assert found[0].lines == an_order().lines

@@ -15,6 +15,7 @@ from consignment.testing.contracts.storage.base import StorageCase
 from consignment.testing.contracts.support import raises
 
 if TYPE_CHECKING:
+    from consignment.domain.journal import Fact
     from consignment.domain.settlement import Settlement
 
 __all__ = ["SettlementBooksContract"]
@@ -26,8 +27,11 @@ _BIG = 10**15
 class SettlementBooksContract(StorageCase):
     """Settlements and the journal."""
 
-    def _of(self, *order_ids: str) -> dict[str, tuple[Settlement, ...]]:
+    def _settlements(self, *order_ids: str) -> dict[str, tuple[Settlement, ...]]:
         return self.read(lambda t: t.settlements.of_orders(order_ids))
+
+    def _append_facts(self, *facts: Fact) -> None:
+        self.write(lambda t: t.journal.append(facts))
 
     # Settlements.
 
@@ -55,8 +59,8 @@ class SettlementBooksContract(StorageCase):
             explanation=("第一步 = 1.00", "", "second"),
         )
         self.given(settlement)
-        assert self._of(_ORDER) == {_ORDER: (settlement,)}
-        assert self._of(_ORDER)[_ORDER][0].explanation == settlement.explanation
+        assert self._settlements(_ORDER) == {_ORDER: (settlement,)}
+        assert self._settlements(_ORDER)[_ORDER][0].explanation == settlement.explanation
 
     def test_settlements_come_by_order_and_sequence(self) -> None:
         """Each order has its settlements by sequence; orders without any are left out."""
@@ -66,10 +70,10 @@ class SettlementBooksContract(StorageCase):
             a_settlement("D-3:green-farm"),
             a_settlement("D-3:other-farm"),
         )
-        found = self._of(_ORDER, "D-2:green-farm", "D-3:other-farm")
+        found = self._settlements(_ORDER, "D-2:green-farm", "D-3:other-farm")
         assert sorted(found) == [_ORDER, "D-3:other-farm"]
         assert [each.sequence for each in found[_ORDER]] == [1, 2, 10]
-        assert self._of() == {}
+        assert self._settlements() == {}
 
     def test_a_settlement_is_there_once(self) -> None:
         """An order has one settlement with a sequence, and it stays as it is."""
@@ -77,7 +81,7 @@ class SettlementBooksContract(StorageCase):
         again = evolve(a_settlement(), explanation=("other",))
         with raises(DuplicateKey):
             self.write(lambda t: t.settlements.add([a_settlement("D-2:green-farm"), again]))
-        assert self._of(_ORDER, "D-2:green-farm") == {_ORDER: (a_settlement(),)}
+        assert self._settlements(_ORDER, "D-2:green-farm") == {_ORDER: (a_settlement(),)}
 
     def test_what_became_of_a_credit_is_marked(self) -> None:
         """`mark` notes the state of single shares; the others stay."""
@@ -91,7 +95,7 @@ class SettlementBooksContract(StorageCase):
                 ]
             )
         )
-        found = self._of(_ORDER, "D-2:green-farm")
+        found = self._settlements(_ORDER, "D-2:green-farm")
 
         def states(settlement: Settlement) -> list[str]:
             return [share.state.value for share in settlement.shares]
@@ -100,7 +104,7 @@ class SettlementBooksContract(StorageCase):
         assert found[_ORDER][1] == a_settlement(sequence=2)
         assert states(found["D-2:green-farm"][0]) == ["due", "kept", "set_aside"]
         self.write(lambda t: t.settlements.mark([(first, "bank", CreditState.CREDITED)]))
-        assert states(self._of(_ORDER)[_ORDER][0]) == ["credited", "kept", "credited"]
+        assert states(self._settlements(_ORDER)[_ORDER][0]) == ["credited", "kept", "credited"]
 
     # The journal.
 
@@ -112,7 +116,7 @@ class SettlementBooksContract(StorageCase):
             for i, kind in enumerate(FactKind)
         ]
         facts.append(a_fact(FactKind.POLICY_SET, order_id=None, actor=None, data={}))
-        self.write(lambda t: t.journal.append(facts))
+        self._append_facts(*facts)
         assert self.rows(lambda t: t.journal.read()) == facts
 
     def test_facts_stay_in_the_order_appended(self) -> None:
@@ -122,16 +126,14 @@ class SettlementBooksContract(StorageCase):
                 a_fact(at=NOW - timedelta(days=i), data={"n": 2 * i}),
                 a_fact(at=NOW, order_id=None, data={"n": 2 * i + 1}),
             ]
-            self.write(lambda t, pair=pair: t.journal.append(pair))
+            self._append_facts(*pair)
         facts = self.read(lambda t: t.journal.read())
         assert [fact.data["n"] for fact in facts] == list(range(60))
 
     def test_facts_come_in_pages(self) -> None:
         """`offset` and `limit` cut pages out of the whole journal, or of an order's part."""
-        facts = [
-            a_fact(order_id=f"D-{i % 2}:green-farm", data={"n": i}) for i in range(10)
-        ]
-        self.write(lambda t: t.journal.append(facts))
+        facts = [a_fact(order_id=f"D-{i % 2}:green-farm", data={"n": i}) for i in range(10)]
+        self._append_facts(*facts)
 
         def read(order_id: str | None, offset: int, limit: int) -> list[int]:
             page = self.read(
@@ -149,6 +151,6 @@ class SettlementBooksContract(StorageCase):
     def test_large_batches_of_facts(self) -> None:
         """Thousands of facts go in and come out in one call, in order."""
         facts = [a_fact(data={"n": i}) for i in range(2500)]
-        self.write(lambda t: t.journal.append(facts))
+        self._append_facts(*facts)
         assert self.rows(lambda t: t.journal.read(limit=5000)) == facts
         assert len(self.read(lambda t: t.journal.read())) == 1000

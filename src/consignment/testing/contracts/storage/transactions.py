@@ -149,7 +149,9 @@ class TransactionContract(StorageCase):
             return _everything(t)
 
         changed = self.write(work)
-        same = [i for i, (one, other) in enumerate(zip(before, changed, strict=True)) if one == other]
+        same = [
+            i for i, (one, other) in enumerate(zip(before, changed, strict=True)) if one == other
+        ]
         # The policy's first version, the registration, the owner, and the demand stay.
         assert same == [1, 3, 6, 11]
 

@@ -1,0 +1,15 @@
+"""Storage in a relational database, and a double-entry ledger beside it."""
+
+from consignment.adapters.sqlalchemy.ledger import Discrepancy, Ledger, Posting
+from consignment.adapters.sqlalchemy.schema import HEAD, schema_version, upgrade
+from consignment.adapters.sqlalchemy.storage import SqlStorage
+
+__all__ = [
+    "HEAD",
+    "Discrepancy",
+    "Ledger",
+    "Posting",
+    "SqlStorage",
+    "schema_version",
+    "upgrade",
+]

@@ -1,0 +1,146 @@
+"""The schema's version: told cheaply, and brought up to date by the migrations in the package."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import column, select, table
+from sqlalchemy.exc import DBAPIError
+
+from consignment.adapters.sqlalchemy.engines import Database, database_at
+from consignment.adapters.sqlalchemy.statements import Session, Statement
+from consignment.domain.errors import (
+    SchemaMissing,
+    SchemaNewer,
+    SchemaOutdated,
+    StorageUnusable,
+)
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL, Connection, Engine
+
+__all__ = [
+    "HEAD",
+    "VERSION_TABLE",
+    "check_version",
+    "create_passing",
+    "schema_version",
+    "upgrade",
+]
+
+#: The revisions there have been, oldest first: migrations/versions has one file for each.
+REVISIONS: Final = ("0001",)
+HEAD: Final = REVISIONS[-1]
+#: A host may keep its own tables, and its own migrations, in the same database.
+VERSION_TABLE: Final = "consignment_version"
+
+#: Alembic keeps what it is working on in its modules' globals.
+_one_at_a_time = threading.Lock()
+
+_VERSION = Statement(select(column("version_num")).select_from(table(VERSION_TABLE)))
+
+
+def _stored_version(session: Session) -> str | None:
+    rows = session.rows(_VERSION)
+    return rows[0][0] if rows else None
+
+
+def _version(database: Database) -> str | None:
+    connection = database.connection()
+    try:
+        session = Session(
+            connection.cursor(), database.engine.dialect, database.told, writable=False
+        )
+        return _stored_version(session)
+    except SchemaMissing:
+        return None
+    finally:
+        connection.close()
+
+
+def check_version(database: Database) -> None:
+    """Raise `SchemaMissing`, `SchemaOutdated` or `SchemaNewer` unless the schema is ours."""
+    version = _version(database)
+    if version is None:
+        raise SchemaMissing("the database has no schema of this library: upgrade it first")
+    _check_known(version)
+    if version != HEAD:
+        raise SchemaOutdated(f"the schema is of version {version}, not {HEAD}: upgrade it first")
+
+
+def _check_known(version: str | None) -> None:
+    if version is not None and version not in REVISIONS:
+        raise SchemaNewer(f"the schema is of version {version}, later than {HEAD}")
+
+
+def schema_version(url: str | URL) -> str | None:
+    """Give the version of the schema at an address, None where there is none; nothing is created.
+
+    Raises `StorageUnusable` or another `StorageError` when that cannot be told.
+    """
+    database = database_at(url)
+    try:
+        return _version(database)
+    except SchemaMissing:
+        return None
+    finally:
+        database.engine.dispose()
+
+
+def upgrade(url: str | URL, *, busy_timeout_s: float = 30.0) -> str:
+    """Create the database if need be, bring its schema up to date, and give the version.
+
+    Nothing is changed when it already is. Two processes may do it at once: one waits for the
+    other. Raises `SchemaNewer`, `StorageBusy`, `StorageReadOnly`, `StorageUnusable`.
+    """
+    database = database_at(url, busy_timeout_s=busy_timeout_s)
+    if database.passing:
+        raise StorageUnusable("a database in memory is made by opening it")
+    engine = database.writable_file()
+    try:
+        _migrate(database, engine)
+    finally:
+        engine.dispose()
+        database.engine.dispose()
+    return HEAD
+
+
+def create_passing(database: Database) -> None:
+    """Make the tables of a database that lasts no longer than its connection."""
+    _migrate(database, database.engine)
+
+
+def _migrate(database: Database, engine: Engine) -> None:
+    try:
+        with engine.connect() as connection:
+            # From here on nobody else writes: of two processes that upgrade at once, the second
+            # finds the work done.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            with _one_at_a_time:
+                _run_migrations(connection)
+            connection.commit()
+    except DBAPIError as error:
+        raise database.told(error.orig if isinstance(error.orig, Exception) else error) from error
+
+
+def _run_migrations(connection: Connection) -> None:
+    # Alembic takes a fifth of a second to import, and only upgrades need it.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
+
+    log = logging.getLogger("alembic")
+    level = log.level
+    # What it has to say at INFO concerns nobody who called us.
+    log.setLevel(max(level, logging.WARNING))
+    try:
+        opts = {"version_table": VERSION_TABLE}
+        _check_known(MigrationContext.configure(connection, opts=opts).get_current_revision())
+        config = Config()
+        config.set_main_option("script_location", "consignment.adapters.sqlalchemy:migrations")
+        config.attributes["connection"] = connection
+        command.upgrade(config, HEAD)
+    finally:
+        log.setLevel(level)
