@@ -63,7 +63,8 @@ def _push(tx: Transaction, sales_partner: SalesPartner, now: datetime) -> int:
         order.order_id: order
         for order in tx.orders.of_sales_partner(sales_partner.sales_partner_id)
     }
-    ended = {each.order_id for each in waiting if each.order_id is not None} - orders.keys()
+    running = frozenset(orders)
+    ended = _orders_of(waiting) - running
     if ended:
         orders.update(tx.orders.get(ended))
     entries: list[OutboxEntry] = []
@@ -72,8 +73,11 @@ def _push(tx: Transaction, sales_partner: SalesPartner, now: datetime) -> int:
     slot = current.next_push_at
     while slot is not None and slot <= now and len(entries) < _SLOTS:
         told = [each for each in waiting if each.received_at <= slot]
-        waiting = waiting[len(told) :]
-        message = _message(current, slot, now, orders, told=told, later=waiting)
+        # An order that has ended is told of up to its last report, however late that is.
+        concerned = running | _orders_of(waiting)
+        waiting = [each for each in waiting if each.received_at > slot]
+        of_slot = {order_id: orders[order_id] for order_id in concerned}
+        message = _message(current, slot, now, of_slot, told=told, later=waiting)
         if told:
             tx.reports.mark_pushed(told, slot)
         entries.append(OutboxEntry(BANK, message, int(slot.timestamp()), now))
@@ -84,6 +88,10 @@ def _push(tx: Transaction, sales_partner: SalesPartner, now: datetime) -> int:
     tx.outbox.add(entries)
     tx.journal.append(facts)
     return len(entries)
+
+
+def _orders_of(records: Sequence[ReportRecord]) -> set[str]:
+    return {each.order_id for each in records if each.order_id is not None}
 
 
 @define

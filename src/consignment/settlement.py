@@ -24,7 +24,7 @@ from consignment.domain.money import Money, decimal_text, minor_places
 from consignment.domain.order import OrderState, PurchaseOrder
 from consignment.domain.rule import RuleSet
 from consignment.domain.settings import Settings
-from consignment.domain.settlement import CreditState, Settlement, compute
+from consignment.domain.settlement import CreditState, Settlement, SettlementShare, compute
 from consignment.ports.clock import Clock
 from consignment.ports.storage import Storage
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
+    from consignment.domain.partner import Account
     from consignment.domain.rule import SettlementRule
     from consignment.domain.sales_partner import SalesPartner
     from consignment.ports.storage import Transaction
@@ -282,6 +283,7 @@ def _entries(
 ) -> list[OutboxEntry]:
     """Give the credit instructions of a settlement, and the messages that tell of it."""
     now = settlement.settled_at
+    payer = f"partner:{order.partner_id}"
     credits_due = [
         OutboxEntry(
             order.partner_id,
@@ -290,7 +292,7 @@ def _entries(
                 partner_id=order.partner_id,
                 order_id=order.order_id,
                 settlement_id=settlement.settlement_id,
-                payer=f"partner:{order.partner_id}",
+                payer=payer,
                 beneficiary=share.account,
                 amount=Money(share.payable_minor, order.currency),
                 account=_account(share.account, beneficiaries),
@@ -301,58 +303,65 @@ def _entries(
         )
         for share in settlement.due
     ]
-    told = (
-        Recipient.partner(order.partner_id),
-        Recipient.sales_partner(order.sales_partner_id),
-    )
+    position = order.message_position(0)
     return [
         *credits_due,
         *(
-            OutboxEntry(
-                order.partner_id,
-                _settled_message(settlement, recipient),
-                order.message_position(0),
-                now,
-            )
-            for recipient in told
+            OutboxEntry(order.partner_id, message, position, now)
+            for message in _settled_messages(settlement)
         ),
     ]
 
 
-def _account(account: str, beneficiaries: dict[str, SalesPartner]) -> Any:  # noqa: ANN401 - an Account or None
+def _account(account: str, beneficiaries: dict[str, SalesPartner]) -> Account | None:
     beneficiary = beneficiaries.get(account.partition(":")[2])
     return None if beneficiary is None else beneficiary.account
 
 
-def _settled_message(settlement: Settlement, recipient: Recipient) -> Message:
-    """Tell a recipient of a settlement; a sales partner sees its own share only."""
-    own = str(recipient)
+def _settled_messages(settlement: Settlement) -> tuple[Message, Message]:
+    """Tell partner and sales partner of a settlement; the latter sees its own share only."""
     places = minor_places(settlement.currency)
-    everything = own.startswith("partner:")
-    data: dict[str, Any] = {
+    head = {
         "order_id": settlement.order_id,
         "settlement_id": settlement.settlement_id,
         "currency": settlement.currency,
-        "net_sales": str(settlement.net_sales),
-        "shares": [
-            {
-                "beneficiary": share.beneficiary,
-                "share": decimal_text(share.share_minor, places),
-                "withheld": decimal_text(share.withheld_minor, places),
-                ("kept" if share.state is CreditState.KEPT else "credited"): decimal_text(
-                    share.payable_minor, places
-                ),
-            }
-            for share in settlement.shares
-            if everything or share.account == own
-        ],
+        "net_sales": decimal_text(settlement.net_sales_minor, places),
     }
-    if everything:
-        data["cost_of_goods"] = str(settlement.cost_of_goods)
-        data["deductions"] = {
+    shares = [_told_share(share, places) for share in settlement.shares]
+    own = f"sales_partner:{settlement.sales_partner_id}"
+    own_shares = [
+        told for told, share in zip(shares, settlement.shares, strict=True) if share.account == own
+    ]
+    everything = {
+        **head,
+        "cost_of_goods": decimal_text(settlement.cost_of_goods_minor, places),
+        "deductions": {
             name: decimal_text(amount, places) for name, amount in settlement.deductions
-        }
-        data["pool"] = str(settlement.pool)
+        },
+        "pool": decimal_text(settlement.pool_minor, places),
+        "shares": shares,
+    }
+    return (
+        _settled_message(settlement, Recipient.partner(settlement.partner_id), everything),
+        _settled_message(
+            settlement,
+            Recipient.sales_partner(settlement.sales_partner_id),
+            {**head, "shares": own_shares},
+        ),
+    )
+
+
+def _told_share(share: SettlementShare, places: int) -> dict[str, str]:
+    paid = "kept" if share.state is CreditState.KEPT else "credited"
+    return {
+        "beneficiary": share.beneficiary,
+        "share": decimal_text(share.share_minor, places),
+        "withheld": decimal_text(share.withheld_minor, places),
+        paid: decimal_text(share.payable_minor, places),
+    }
+
+
+def _settled_message(settlement: Settlement, recipient: Recipient, data: dict[str, Any]) -> Message:
     return Message(
         message_id_of(settlement.settlement_id, "settled", recipient.kind.value),
         recipient,
@@ -368,9 +377,9 @@ def _settled_fact(settlement: Settlement, actor: str | None) -> Fact:
     data = {
         "settlement_id": settlement.settlement_id,
         "currency": settlement.currency,
-        "net_sales": str(settlement.net_sales),
-        "pool": str(settlement.pool),
-        "loss": str(settlement.loss),
+        "net_sales": decimal_text(settlement.net_sales_minor, places),
+        "pool": decimal_text(settlement.pool_minor, places),
+        "loss": decimal_text(max(0, -settlement.base_minor), places),
         "shares": {
             share.beneficiary: decimal_text(share.share_minor, places)
             for share in settlement.shares

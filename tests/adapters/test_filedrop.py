@@ -3,8 +3,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +19,7 @@ from consignment.ports.partner_messaging import Answer, Delivery, PartnerMessagi
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 FARM = Recipient.partner("green-farm")
 LI = Recipient.sales_partner("sp-li")
@@ -183,13 +184,16 @@ def test_a_full_disk_leaves_no_half_of_a_file(drop: FileDrop) -> None:
     assert _files(drop.root) == []
 
 
-def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    """The real thing: a device that is always full."""
-    if not Path("/dev/full").exists():
-        pytest.skip("this system has no /dev/full")
-    with pytest.raises(OSError, match="ENOENT|No such file"):
-        Disk().write_aside(tmp_path / "missing", "a.json", b"x")
-    assert _files(tmp_path) == []
+def test_a_write_that_fails_leaves_nothing(drop: FileDrop) -> None:
+    """The real thing: the system takes ten bytes of a file and no more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        (outcome,) = drop.deliver([_message()])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert outcome.error == "File too large (EFBIG)"
+    assert _files(drop.root) == []
 
 
 def test_a_folder_that_cannot_be_synced_fails_its_messages(drop: FileDrop) -> None:
@@ -301,7 +305,7 @@ def test_an_unusable_file_goes_to_refused(drop: FileDrop) -> None:
     _put(drop, "empty.jsonl", b"\n\n")
     _put(drop, "empty.json", b"")
     _put(drop, "large.jsonl", b"x" * 1001)
-    codes = []
+    codes: list[str] = []
     for inbound in small.inbound():
         with pytest.raises(UnusableInput) as caught:
             list(inbound.messages())
@@ -404,7 +408,7 @@ def test_a_folder_that_cannot_be_read_keeps_no_other_back(tmp_path: Path) -> Non
     """The others are offered first, then it is told."""
     drop = FileDrop(tmp_path, sync=False)
     (tmp_path / "inbound").write_text("in the way")
-    with pytest.raises(DeliveryFailed, match="inbound: .*ENOTDIR"):
+    with pytest.raises(DeliveryFailed, match=r"inbound: .*ENOTDIR"):
         _offered(drop)
 
 
@@ -494,6 +498,7 @@ def _crash_points(drop: FileDrop) -> Iterator[FileDrop]:
 
         def sync_folder(self, folder: Path) -> None:
             self._step()
+            Disk.sync_folder(self, folder)
 
     class CrashingDrop(FileDrop):
         @property

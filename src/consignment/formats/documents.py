@@ -23,7 +23,7 @@ from attrs import frozen
 
 from consignment.domain.admission import AdmissionPolicy, AdmissionRequest, Assessment, Criterion
 from consignment.domain.errors import InvalidValue, reason
-from consignment.domain.money import Money, decimal_text
+from consignment.domain.money import Money
 from consignment.domain.order import ConsignmentDemand, DemandLine
 from consignment.domain.partner import Account, PartnerDetails
 from consignment.domain.quota import check_quota_scope
@@ -441,7 +441,7 @@ def _amount_document(amount: Amount) -> dict[str, Any]:
 
 
 def _decimal_text(value: Decimal | Fraction) -> str:
-    """Write a decimal exactly, whatever the context's precision."""
+    """Write a decimal exactly."""
     if isinstance(value, Decimal):
         return format(value, "f")
     scale, places = 1, 0
@@ -449,7 +449,8 @@ def _decimal_text(value: Decimal | Fraction) -> str:
         scale, places = 10 * scale, places + 1
         if places > _MAX_PLACES:
             raise InvalidValue(reason("number_invalid", value=str(value)))
-    return decimal_text(value.numerator * (scale // value.denominator), places)
+    # Made from text, a decimal is exact whatever the context's precision.
+    return format(Decimal(f"{value.numerator * (scale // value.denominator)}E-{places}"), "f")
 
 
 #: Numbers from outside have at most so many decimal places.

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from consignment.adapters.cli.answer import Answer, Exit, UsageError
 from consignment.adapters.cli.console import printable
 from consignment.domain.errors import (
+    ConsignmentError,
+    DeliveryFailed,
     Reason,
     Refused,
     StorageError,
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["KNOWN", "failed", "figures_line", "in_file", "os_reason", "reason_line", "say_reasons"]
 
 #: What a command may raise that is an answer, not a fault of the program.
-KNOWN = (Refused, UnusableInput, StorageError, UsageError, OSError)
+KNOWN = (ConsignmentError, UsageError, OSError)
 
 #: So many reasons are shown to people; with `--json` all are given.
 _SHOWN = 50
@@ -61,6 +63,9 @@ def failed(error: Exception, *, database: str) -> Answer:
         reasons = (reason(error.code, database=shown, message=_message(error)),)
         if isinstance(error, StorageUnusable):
             code = Exit.UNUSABLE
+    elif isinstance(error, DeliveryFailed):
+        reasons = (reason("mailbox_unusable", message=_message(error)),)
+        code = Exit.UNUSABLE
     elif isinstance(error, UsageError):
         reasons = (error.reason,)
         code = Exit.UNUSABLE

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from consignment.adapters.cli.answer import Answer, Exit
+from consignment.adapters.cli.answer import Answer
 from consignment.adapters.cli.console import Styled, console_on, figure
 from consignment.adapters.cli.refusing import reason_line
 from consignment.adapters.cli.shapes import reason_shapes
-from consignment.adapters.cli.workers import only_worker, stopping
+from consignment.adapters.cli.workers import until_signalled, working
 from consignment.domain.errors import DeliveryFailed, StaleWrite, StorageBusy
 
 if TYPE_CHECKING:
@@ -135,12 +135,63 @@ _BAD = {"reports refused", "failed, tried again later", "set aside"}
 def _work(asked: Invocation) -> Answer:
     desk = asked.open()
     totals = _Totals()
-    with only_worker(asked.database) as alone:
-        if alone:
-            totals.recovered = desk.relay.recover()
-        with alone.shared():
-            if asked.given.forever:
-                _go_on(desk, totals, asked)
+    with working(asked.database, desk.relay.recover) as recovered:
+        totals.recovered = recovered
+        if asked.given.forever:
+            _go_on(desk, totals, asked)
+        else:
+            totals.add(desk.work())
+    return Answer(totals.document(), lambda console: _show(console, totals))
+
+
+def _go_on(desk: Consignment, totals: _Totals, asked: Invocation) -> None:
+    """Do round after round until a signal comes; what passes by itself does not end it."""
+    said = console_on(sys.stdout)
+    failures = console_on(sys.stderr)
+    with until_signalled() as stop:
+        while not stop.requested:
+            try:
+                done = desk.work()
+            except (StorageBusy, StaleWrite, DeliveryFailed) as error:
+                failures.say(f"{_time(desk)}  to be tried again: {error}", "bad")
             else:
-                totals.add(desk.work())
-    return Answer(totals.document(), lambda console: _show(console, totals), Exit.DONE)
+                totals.add(done)
+                if not asked.json:
+                    _say_round(said, desk, done)
+            sys.stdout.flush()
+            stop.wait(asked.given.interval)
+
+
+def _say_round(console: Console, desk: Consignment, done: Work) -> None:
+    round_ = _Totals()
+    round_.add(done)
+    told = [f"{what} {count}" for what, count in round_.counts().items() if count]
+    if told:
+        console.say(f"{_time(desk)}  {', '.join(told)}")
+
+
+def _time(desk: Consignment) -> str:
+    now = desk.clock.now().astimezone(desk.settings.timezone)
+    return now.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _show(console: Console, totals: _Totals) -> None:
+    done = {what: count for what, count in totals.counts().items() if count}
+    if not done:
+        console.say("Nothing was due.")
+    else:
+        console.table(
+            ["done", figure("")],
+            (
+                (what, Styled(count, "bad" if what in _BAD else ""))
+                for what, count in done.items()
+            ),
+        )
+    for each in totals.refusals[:_SHOWN]:
+        for fault in each.reasons:
+            told = reason_line(fault.as_dict())
+            console.say(f"refused: {each.report_id or 'message without id'}: {told}", "bad")
+    for fault in totals.unsettled[:_SHOWN]:
+        console.say(f"not settled: {reason_line(fault.as_dict())}", "bad")
+    if totals.set_aside:
+        console.say("What was set aside: `consignment outbox list`", "bad")
