@@ -16,7 +16,7 @@ from consignment.ports.clock import Clock
 from consignment.ports.storage import Storage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import date, datetime
 
     from consignment.ports.storage import Transaction
@@ -101,6 +101,61 @@ class Progress:
         now = self._clock.now()
         today = self._settings.day_of(now)
         return self._storage.read(lambda tx: _of_order(tx, order_id, now, today))
+
+    def by_partner(self, partner_id: str) -> list[ProgressAnswer]:
+        """Tell how a partner's products are selling that were ever ordered, by number.
+
+        Raises `NotFound` (`partner_unknown`).
+        """
+
+        def known(tx: Transaction) -> None:
+            if partner_id not in tx.partners.get([partner_id]):
+                raise NotFound(reason("partner_unknown", partner_id=partner_id[:80]))
+
+        return self._summed(known, partner_id=partner_id)
+
+    def by_sales_partner(self, sales_partner_id: str) -> list[ProgressAnswer]:
+        """Tell how what is sold on a sales partner's behalf is selling, by partner and number.
+
+        Only that sales partner's orders count. Raises `NotFound` (`sales_partner_unknown`).
+        """
+
+        def known(tx: Transaction) -> None:
+            if sales_partner_id not in tx.sales_partners.get([sales_partner_id]):
+                raise NotFound(
+                    reason("sales_partner_unknown", sales_partner_id=sales_partner_id[:80])
+                )
+
+        return self._summed(known, sales_partner_id=sales_partner_id)
+
+    def by_business_line(self, business_line: str) -> list[ProgressAnswer]:
+        """Tell how the products of a business line's orders are selling, by partner and number."""
+        return self._summed(lambda _: None, business_line=business_line)
+
+    def _summed(
+        self, check: Callable[[Transaction], None], **condition: str
+    ) -> list[ProgressAnswer]:
+        now = self._clock.now()
+        today = self._settings.day_of(now)
+
+        def work(tx: Transaction) -> list[ProgressAnswer]:
+            check(tx)
+            tallies = tx.orders.tallies(**condition)
+            numbers: dict[str, list[str]] = {}
+            for partner_id, number in tallies:
+                numbers.setdefault(partner_id, []).append(number)
+            products = {
+                partner_id: tx.products.get(partner_id, wanted)
+                for partner_id, wanted in numbers.items()
+            }
+            return [
+                ProgressAnswer.of_product(
+                    products[partner_id][number][0], tally, as_of=now, today=today
+                )
+                for (partner_id, number), tally in tallies.items()
+            ]
+
+        return self._storage.read(work)
 
 
 def _of_order(tx: Transaction, order_id: str, now: datetime, today: date) -> list[ProgressAnswer]:

@@ -34,6 +34,8 @@ from consignment.formats.documents import (
     sales_partner_from,
 )
 
+from consignment.formats.structure import listed, structured
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -364,3 +366,23 @@ def test_an_amount_of_a_host_s_own_kind_has_no_document() -> None:
     rule = evolve(read_rule((AKSU / "rule.json").read_bytes()), amount=Amount())
     with pytest.raises((TypeError, NotImplementedError)):
         rule_document(rule)
+
+
+def test_a_document_that_says_a_thing_twice_is_refused_though_it_could_be_read() -> None:
+    """Which of the two was meant is not guessed."""
+    text = json.dumps(_aksu("demand")).replace("{", '{"demand_id": "DM-1", ', 1)
+    with pytest.raises(UnusableInput) as caught:
+        read_demand(text)
+    assert [each.as_dict() for each in caught.value.reasons] == [
+        {"code": "name_repeated", "at": "demand_id"}
+    ]
+
+
+def test_an_error_that_nobody_expects_is_not_taken_for_a_fault_of_the_document() -> None:
+    """A mistake in a reader comes out as what it is."""
+
+    def broken(_value: object) -> str:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        structured(listed(broken), [1])

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
 from consignment.adapters.memory import ManualClock, MemoryLedger, MemoryMessaging, MemoryStorage
+from consignment.adapters.sqlalchemy import Ledger, SqlStorage, upgrade
 from consignment.desk import Consignment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from datetime import datetime
 
     from consignment.domain.message import Message, OutboxEntry
-    from consignment.domain.money import Money
     from consignment.domain.settings import Settings
-    from consignment.ports.account_crediting import AccountCrediting
+    from consignment.ports.account_crediting import AccountBook
 
 __all__ = [
     "ROOT",
-    "Books",
     "Desk",
     "balance",
     "every_entry",
@@ -35,19 +34,13 @@ __all__ = [
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class Books(Protocol):
-    """What both ledgers tell of their accounts."""
-
-    def balance(self, account: str) -> Sequence[Money]: ...
-
-
 @frozen
 class Desk:
     """A desk, its clock that stands still until it is moved, and its ledger."""
 
     desk: Consignment
     clock: ManualClock
-    ledger: AccountCrediting
+    ledger: MemoryLedger | Ledger
     messaging: MemoryMessaging
 
 
@@ -66,8 +59,6 @@ def memory_desk(start: datetime, settings: Settings | None = None) -> Desk:
 
 def sqlite_desk(start: datetime, file: Path, settings: Settings | None = None) -> Desk:
     """Make a desk over a SQLite file and its ledger; its channel is in memory."""
-    from consignment.adapters.sqlalchemy import Ledger, SqlStorage, upgrade  # noqa: PLC0415 - only here
-
     url = f"sqlite:///{file}"
     upgrade(url)
     clock, messaging = ManualClock(start), MemoryMessaging()
@@ -79,10 +70,9 @@ def sqlite_desk(start: datetime, file: Path, settings: Settings | None = None) -
     return Desk(desk, clock, ledger, messaging)
 
 
-def balance(ledger: Any, account: str) -> str:  # noqa: ANN401 - either ledger
+def balance(books: AccountBook, account: str) -> str:
     """Give an account's only balance as text, "0" without any posting."""
-    balances = ledger.balance(account)
-    amounts = list(balances.values()) if isinstance(balances, dict) else list(balances)
+    amounts = books.balance(account)
     assert len(amounts) <= 1
     return str(amounts[0]) if amounts else "0"
 

@@ -95,7 +95,8 @@ def decimal_text(units: int, places: int) -> str:
         return str(units)
     if units < 0:
         return "-" + decimal_text(-units, places)
-    return _FORMS[places] % divmod(units, 10**places)
+    text: str = _FORMS[places] % divmod(units, 10**places)
+    return text
 
 
 def round_half_up(value: Fraction) -> int:

@@ -124,7 +124,7 @@ def tally_changes(before: PurchaseOrder | None, after: PurchaseOrder) -> dict[st
     changes: dict[str, Tally] = {}
     was_void = before is not None and before.state.value in _VOID
     void = after.state.value in _VOID
-    reported = before is not None and after.last_report_at != before.last_report_at
+    reported = before is None or after.last_report_at != before.last_report_at
     for i, line in enumerate(after.lines):
         old = None if before is None else before.lines[i]
         if old is line and void == was_void:

@@ -271,6 +271,20 @@ class OrderBook(Protocol):
         """Give a sales partner's orders that goods can move in: accepted, procuring, on sale."""
         ...
 
+    def tallies(
+        self,
+        *,
+        partner_id: str | None = None,
+        sales_partner_id: str | None = None,
+        business_line: str | None = None,
+    ) -> dict[tuple[str, str], Tally]:
+        """Sum what happened in the orders that meet every given condition.
+
+        Per (partner id, product number), by rising key. An order that was rejected, cancelled or
+        expired counts as nothing ordered; the last report is the last one on any of the orders.
+        """
+        ...
+
     def last_accepted_at(self, partner_id: str, until: datetime) -> datetime | None:
         """Give when a partner last accepted an order, not after `until`."""
         ...

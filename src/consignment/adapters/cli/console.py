@@ -8,13 +8,15 @@ import textwrap
 import unicodedata
 from contextlib import contextmanager
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Literal, NoReturn, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from attrs import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import TextIO
+
+    from rich.console import RenderableType
 
 __all__ = ["Column", "Console", "Row", "Styled", "console_on", "figure", "printable", "progress_bar"]
 
@@ -45,7 +47,6 @@ class Column:
 
     title: str
     figures: bool = False
-    style: Style = ""
 
 
 Row = tuple[object, ...]
@@ -113,13 +114,10 @@ class _RichConsole:
     def __init__(self, stream: TextIO, pipe_width: int) -> None:
         from rich.console import Console as Rich
 
-        class Piped(Rich):
-            def on_broken_pipe(self) -> NoReturn:
-                # `running` ends the process.
-                raise BrokenPipeError
-
-        known = stream.isatty() or os.environ.get("COLUMNS")
-        self._rich = Piped(
+        self._stream = stream
+        self._to_people = stream.isatty()
+        known = self._to_people or os.environ.get("COLUMNS")
+        self._rich = Rich(
             file=stream,
             width=None if known else pipe_width,
             highlight=False,
@@ -127,11 +125,20 @@ class _RichConsole:
             emoji=False,
         )
 
+    def _print(self, shown: RenderableType = "") -> None:
+        with self._rich.capture() as captured:
+            self._rich.print(shown)
+        text = captured.get()
+        if not self._to_people:
+            # What fills the lines up is for nobody in a file or pipe.
+            text = "\n".join(line.rstrip() for line in text.split("\n"))
+        self._stream.write(text)
+
     def heading(self, text: str) -> None:
         from rich.text import Text
 
-        self._rich.print()
-        self._rich.print(Text(printable(text), style="bold cyan"))
+        self._print()
+        self._print(Text(printable(text), style="bold cyan"))
 
     def say(self, text: str, style: Style = "") -> None:
         from rich.padding import Padding
@@ -140,25 +147,32 @@ class _RichConsole:
         clean = printable(text)
         indent = _indent_of(clean)
         said = Text(clean.lstrip(" "), style=_COLOURS[style])
-        self._rich.print(Padding(said, (0, 0, 0, indent)) if indent else said)
+        self._print(Padding(said, (0, 0, 0, indent), expand=False) if indent else said)
 
     def table(self, columns: Sequence[str | Column], rows: Iterable[Row]) -> None:
         from rich.box import SIMPLE_HEAD
+        from rich.padding import Padding
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-        for each in _columns(columns):
+        heads = _columns(columns)
+        table = Table(
+            box=SIMPLE_HEAD,
+            show_edge=False,
+            pad_edge=False,
+            show_header=any(each.title for each in heads),
+            header_style="bold",
+        )
+        for each in heads:
             table.add_column(
                 Text(printable(each.title)),
                 justify="right" if each.figures else "left",
                 no_wrap=each.figures,
                 overflow="fold",
-                style=_COLOURS[each.style],
             )
         for row in rows:
             table.add_row(*(Text(text, style=_COLOURS[style]) for text, style in map(_cell, row)))
-        self._rich.print(table)
+        self._print(Padding(table, (0, 0, 1, 2), expand=False))
 
 
 class _PlainConsole:
@@ -191,9 +205,9 @@ class _PlainConsole:
         ]
         titles = [printable(each.title) for each in heads]
         widths = [max(map(_cells_wide, cells)) for cells in zip(titles, *lines, strict=True)]
-        self._print()
-        for line in (titles, ["-" * width for width in widths], *lines):
-            self._print("  ".join(map(_padded, line, widths, heads)))
+        shown = [titles, ["-" * width for width in widths]] if any(titles) else []
+        for line in (*shown, *lines):
+            self._print("  " + "  ".join(map(_padded, line, widths, heads)))
         self._print()
 
 

@@ -25,7 +25,7 @@ from consignment.domain.errors import DuplicateKey, StaleWrite, StorageError
 from consignment.domain.message import IntentState
 from consignment.domain.order import OrderState, partner_id_of
 from consignment.domain.partner import PartnerStatus
-from consignment.domain.progress import Tally
+from consignment.domain.progress import Tally, tally_changes
 from consignment.domain.report import ReportKind, ReportOutcome
 from consignment.domain.text import name_key
 from consignment.ports.storage import NameHit
@@ -392,6 +392,26 @@ class Orders(_Book):
         ids = self._data.orders_of_sales_partner.get(sales_partner_id, {})
         orders = (self._data.orders[each] for each in sorted(ids))
         return [order for order in orders if order.state in _GOODS_MOVE]
+
+    def tallies(
+        self,
+        *,
+        partner_id: str | None = None,
+        sales_partner_id: str | None = None,
+        business_line: str | None = None,
+    ) -> dict[tuple[str, str], Tally]:
+        """Sum what happened in the orders that meet every given condition."""
+        sums: dict[tuple[str, str], Tally] = {}
+        for order in self._data.orders.values():
+            if (
+                partner_id in {None, order.partner_id}
+                and sales_partner_id in {None, order.sales_partner_id}
+                and business_line in {None, order.business_line}
+            ):
+                for number, tally in tally_changes(None, order).items():
+                    key = (order.partner_id, number)
+                    sums[key] = sums.get(key, Tally()).plus(tally)
+        return dict(sorted(sums.items()))
 
     def last_accepted_at(self, partner_id: str, until: datetime) -> datetime | None:
         """Give when a partner last accepted an order, not after `until`."""

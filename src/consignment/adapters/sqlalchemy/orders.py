@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import combinations
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import bindparam, case, func, insert, select, update
 
 from consignment.adapters.sqlalchemy import tables
 from consignment.adapters.sqlalchemy.codec import (
@@ -18,6 +19,7 @@ from consignment.adapters.sqlalchemy.codec import (
 )
 from consignment.adapters.sqlalchemy.statements import KEYS, Session, Statement, one_of
 from consignment.domain.order import OrderLine, OrderState, PurchaseOrder, partner_id_of
+from consignment.domain.progress import Tally
 from consignment.ports.storage import DemandRecord
 
 if TYPE_CHECKING:
@@ -109,6 +111,46 @@ _SAVE_LINES = Statement(
     "partner_id_",
     "product_number_",
 )
+
+_VOID = ("rejected", "cancelled", "expired")
+_SUMMED = (
+    "procured",
+    "sold",
+    "returned",
+    "sent_back",
+    "written_off",
+    "settled",
+    "gross_sales_minor",
+    "returns_minor",
+)
+
+
+def _tallies(*names: str) -> Statement:
+    summed = (
+        select(
+            _LINES.partner_id,
+            _LINES.product_number,
+            func.sum(case((_ORDERS.state.in_(_VOID), 0), else_=_LINES.ordered)),
+            *(func.sum(_LINES[name]) for name in _SUMMED),
+            func.min(_LINES.first_sale_at),
+            func.max(_LINES.last_sale_at),
+            func.max(_ORDERS.last_report_at),
+        )
+        .select_from(tables.orders)
+        .join(
+            tables.order_lines,
+            (_LINES.order_id == _ORDERS.order_id) & (_LINES.partner_id == _ORDERS.partner_id),
+        )
+        .where(*(_ORDERS[name] == bindparam(name) for name in names))
+        .group_by(_LINES.partner_id, _LINES.product_number)
+        .order_by(_LINES.partner_id, _LINES.product_number)
+    )
+    return Statement(summed, *names)
+
+
+_SCOPES = ("partner_id", "sales_partner_id", "business_line")
+#: By the conditions that are given.
+_TALLIES = {names: _tallies(*names) for size in range(4) for names in combinations(_SCOPES, size)}
 
 _IN_STATE = Statement(
     select(tables.orders)
@@ -232,6 +274,41 @@ class OrderRows:
     def of_sales_partner(self, sales_partner_id: str) -> Sequence[PurchaseOrder]:
         """Give a sales partner's orders that goods can move in, by rising id."""
         return self._with_lines(self._session.rows(_OF_SALES_PARTNER, sales_partner_id))
+
+    def tallies(
+        self,
+        *,
+        partner_id: str | None = None,
+        sales_partner_id: str | None = None,
+        business_line: str | None = None,
+    ) -> dict[tuple[str, str], Tally]:
+        """Sum what happened in the orders that meet every given condition, by rising key."""
+        given = {
+            "partner_id": partner_id,
+            "sales_partner_id": sales_partner_id,
+            "business_line": business_line,
+        }
+        names = tuple(name for name, value in given.items() if value is not None)
+        rows = self._session.rows(_TALLIES[names], *(given[name] for name in names))
+        sums: dict[tuple[str, str], Tally] = {}
+        for partner_id, number, *figures in rows:
+            # Engines sum whole numbers as decimals.
+            ordered, procured, sold, returned, back, off, settled, gross, returns = map(
+                int, figures[:9]
+            )
+            sums[partner_id, number] = Tally(
+                ordered,
+                procured,
+                sold,
+                returned,
+                back,
+                off,
+                settled,
+                gross,
+                returns,
+                *map(optional_instant, figures[9:]),
+            )
+        return sums
 
     def last_accepted_at(self, partner_id: str, until: datetime) -> datetime | None:
         """Give when a partner last accepted an order, not after `until`."""

@@ -55,7 +55,7 @@ def show_quotas(console: Console, quotas: Sequence[Quota]) -> None:
                 each.scope,
                 each.limit,
                 each.used,
-                each.available if each.available else Styled(each.available, "bad"),
+                each.available or Styled(each.available, "bad"),
                 each.currency,
             )
             for each in quotas
