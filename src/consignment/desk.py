@@ -125,9 +125,9 @@ class Consignment:
     ) -> Self:
         """Open the embedded default: a SQLite file with its ledger, and a mailbox of folders.
 
-        `url` is SQLAlchemy's. The schema is created or brought up to date, unless `upgrade` is
-        False: then a missing or other schema is refused. `mailbox` is the folder in which
-        partners and sales partners have theirs (see `adapters.filedrop`).
+        `url` is SQLAlchemy's. `mailbox` is the folder in which partners and sales partners have
+        theirs (see `adapters.filedrop`). The schema is created or brought up to date, and the
+        mailbox made, unless `upgrade` is False: then a missing or other schema is refused.
 
         Raises `StorageUnusable` and its kinds `SchemaMissing`, `SchemaOutdated`, `SchemaNewer`;
         `StorageBusy`; `StorageReadOnly`.
@@ -137,12 +137,14 @@ class Consignment:
         from consignment.adapters.filedrop import FileDrop
         from consignment.adapters.sqlalchemy import Ledger, SqlStorage
 
+        drop = FileDrop(Path(mailbox))
         if upgrade:
             cls.upgrade(url)
+            drop.make_root()
         storage = SqlStorage.open(url)
         return cls(
             storage=storage,
-            messaging=FileDrop(Path(mailbox)),
+            messaging=drop,
             crediting=Ledger(storage),
             clock=clock,
             history=history,

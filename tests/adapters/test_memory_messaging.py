@@ -15,6 +15,7 @@ _PARTNER = Recipient.partner("green-farm")
 
 @pytest.fixture
 def channel() -> MemoryMessaging:
+    """A channel with nothing in it."""
     return MemoryMessaging()
 
 

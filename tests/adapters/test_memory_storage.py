@@ -36,11 +36,13 @@ from consignment.testing.builders import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from consignment.domain.order import OrderLine
     from consignment.ports.storage import Transaction
 
 
 @pytest.fixture
 def storage() -> MemoryStorage:
+    """A store with a partner, a product and a quota of which 1.00 is used."""
     store = MemoryStorage()
     store.write(lambda t: t.partners.add(a_partner()))
     store.write(lambda t: t.products.add([a_product()]))
@@ -65,7 +67,9 @@ def storage() -> MemoryStorage:
         a_line("APPLE", -1),
     ],
 )
-def test_impossible_figures_of_an_order_are_refused(storage: MemoryStorage, line: object) -> None:
+def test_impossible_figures_of_an_order_are_refused(
+    storage: MemoryStorage, line: OrderLine
+) -> None:
     """What the SQL tables' CHECK constraints refuse, is refused here too, on add and save."""
     good = an_order()
     bad = evolve(good, lines=(line,))

@@ -33,7 +33,6 @@ from consignment.formats.documents import (
     sales_partner_document,
     sales_partner_from,
 )
-
 from consignment.formats.structure import listed, structured
 
 if TYPE_CHECKING:

@@ -262,6 +262,8 @@ def _csv_rows(text: TextIOWrapper, columns: tuple[str, ...]) -> Iterator[Product
     reader = csv.reader(text, strict=True)
     _header(reader, "")
     width = len(columns)
+    # As `ProductRow()` does it, without the call in between: one row in twenty more a second.
+    make = tuple.__new__
     number = 0
     line = reader.line_num + 1
     while True:
@@ -269,7 +271,7 @@ def _csv_rows(text: TextIOWrapper, columns: tuple[str, ...]) -> Iterator[Product
             for record in reader:
                 if len(record) == width:
                     number += 1
-                    yield ProductRow(number, line, dict(zip(columns, record)))  # noqa: B905 - as long, and `strict` takes time
+                    yield make(ProductRow, (number, line, dict(zip(columns, record)), None))  # noqa: B905 - as long, and `strict` takes time
                 elif record:
                     number += 1
                     yield ProductRow(number, line, _uneven(columns, record))

@@ -6,7 +6,7 @@ from collections import defaultdict
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, case, func, insert, select, update
+from sqlalchemy import bindparam, case, func, insert, literal_column, select, update
 
 from consignment.adapters.sqlalchemy import tables
 from consignment.adapters.sqlalchemy.codec import (
@@ -130,7 +130,9 @@ def _tallies(*names: str) -> Statement:
         select(
             _LINES.partner_id,
             _LINES.product_number,
-            func.sum(case((_ORDERS.state.in_(_VOID), 0), else_=_LINES.ordered)),
+            func.sum(
+                case((one_of(_ORDERS.state, _VOID), literal_column("0")), else_=_LINES.ordered)
+            ),
             *(func.sum(_LINES[name]) for name in _SUMMED),
             func.min(_LINES.first_sale_at),
             func.max(_LINES.last_sale_at),
@@ -291,12 +293,12 @@ class OrderRows:
         names = tuple(name for name, value in given.items() if value is not None)
         rows = self._session.rows(_TALLIES[names], *(given[name] for name in names))
         sums: dict[tuple[str, str], Tally] = {}
-        for partner_id, number, *figures in rows:
+        for owner, number, *figures in rows:
             # Engines sum whole numbers as decimals.
             ordered, procured, sold, returned, back, off, settled, gross, returns = map(
                 int, figures[:9]
             )
-            sums[partner_id, number] = Tally(
+            sums[owner, number] = Tally(
                 ordered,
                 procured,
                 sold,
