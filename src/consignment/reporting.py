@@ -15,7 +15,14 @@ from attrs import define, evolve, field, frozen
 
 from consignment._orders import store_changes
 from consignment.domain.digest import content_digest
-from consignment.domain.errors import NotFound, Reason, Refused, UnusableInput, reason
+from consignment.domain.errors import (
+    DeliveryFailed,
+    NotFound,
+    Reason,
+    Refused,
+    UnusableInput,
+    reason,
+)
 from consignment.domain.journal import Fact, FactKind
 from consignment.domain.message import Message, OutboxEntry, Recipient, message_id_of
 from consignment.domain.money import decimal_text, minor_places
@@ -31,7 +38,7 @@ from consignment.domain.report import (
 )
 from consignment.domain.settings import in_utc
 from consignment.ports.clock import Clock
-from consignment.ports.partner_messaging import Answer, PartnerMessaging
+from consignment.ports.partner_messaging import Answer, Inbound, PartnerMessaging
 from consignment.ports.storage import Storage
 
 if TYPE_CHECKING:
@@ -69,6 +76,8 @@ class Received:
     taken: int = 0
     repeated: int = 0
     refusals: list[Answer] = field(factory=list)
+    #: What kept the channel from giving everything that came in; it is tried again next time.
+    trouble: str | None = None
 
     @property
     def refused(self) -> int:
@@ -89,6 +98,7 @@ class Received:
         self.taken += other.taken
         self.repeated += other.repeated
         self.refusals += other.refusals
+        self.trouble = other.trouble
 
 
 @frozen
@@ -180,19 +190,29 @@ class Reporting:
         return answers
 
     def receive_inbound(self) -> Received:
-        """Take everything that has come in by the messaging port; finish each delivery."""
+        """Take everything that has come in by the messaging port; finish each delivery.
+
+        Trouble with the channel (`DeliveryFailed`) ends the round, is told, and keeps no other
+        work back.
+        """
         received = Received()
-        for inbound in self._messaging.inbound():
-            try:
-                answers = self.receive(inbound.partner_id, inbound.messages())
-            except UnusableInput as error:
-                inbound.refuse(error.reasons)
-                received.refusals.append(Answer(None, reasons=error.reasons))
-                continue
-            inbound.finish(answers)
-            for answer in answers:
-                received.count(answer)
+        try:
+            for inbound in self._messaging.inbound():
+                self._receive_one(inbound, received)
+        except DeliveryFailed as error:
+            received.trouble = str(error)
         return received
+
+    def _receive_one(self, inbound: Inbound, received: Received) -> None:
+        try:
+            answers = self.receive(inbound.partner_id, inbound.messages())
+        except UnusableInput as error:
+            inbound.refuse(error.reasons)
+            received.refusals.append(Answer(None, reasons=error.reasons))
+            return
+        inbound.finish(answers)
+        for answer in answers:
+            received.count(answer)
 
     def of_order(self, order_id: str) -> Sequence[ReportRecord]:
         """Give what was reported of an order, taken and refused, in the order it came."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -209,12 +210,18 @@ def test_a_policy_names_every_fault() -> None:
     assert caught.value.reasons[-1].details["overlay"] == "79.9"
 
 
+def _policy_with(**windows: int) -> AdmissionPolicy:
+    minimums = {each.value: "60" for each in Criterion}
+    days = {"history_window_days": 1, "validity_days": 1, "evidence_max_age_days": 1, **windows}
+    return AdmissionPolicy("1", **days, minimums=minimums)
+
+
 @pytest.mark.parametrize("days", [0, -1, 36526, 1.5, True, "7"])
 def test_windows_are_whole_days(days: int) -> None:
     """Windows are one day to a century."""
     for name in ("history_window_days", "validity_days", "evidence_max_age_days"):
         with pytest.raises(InvalidValue) as caught:
-            a_policy(**{name: days})
+            _policy_with(**{name: days})
         assert caught.value.reasons[0].details["field"] == name
 
 
@@ -265,7 +272,7 @@ def test_a_request_names_every_fault() -> None:
         {"requested_at": datetime(2026, 1, 1)},  # noqa: DTZ001 - that is what is refused
     ],
 )
-def test_requests_that_cannot_be_are_refused(changes: dict[str, object]) -> None:
+def test_requests_that_cannot_be_are_refused(changes: dict[str, Any]) -> None:
     """Ids, the actor, lines and the instant are checked."""
     with pytest.raises(InvalidValue):
         an_admission_request(**changes)

@@ -7,7 +7,7 @@ weights, prices per fraction of a unit) is a `Fraction` until it is rounded, onc
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from fractions import Fraction
 from functools import cache
 from math import lcm
@@ -130,8 +130,9 @@ def parse_percent(value: object) -> Fraction:
 def percent_text(fraction: Fraction) -> str:
     """Write the fraction 1/8 as `"12.5"`; the inverse of `parse_percent`."""
     percent = fraction * 100
-    number = Decimal(percent.numerator) / Decimal(percent.denominator)
-    return format(number.normalize(), "f")
+    with localcontext(prec=100):  # as many digits as `parse_decimal` takes, and more
+        number = Decimal(percent.numerator) / Decimal(percent.denominator)
+        return format(number.normalize(), "f")
 
 
 def allocate(amount_minor: int, weights: Sequence[Fraction]) -> list[int]:

@@ -208,31 +208,43 @@ def _text_code(value: object, max_length: int) -> str | None:
     return text_fault(value, max_length)
 
 
-@lru_cache(maxsize=1024)
+# What repeats from row to row is looked at once. Only text is kept: other values might not be
+# hashable, or be equal to text or numbers that they are not (True and 1).
+
+
 def _unit_code(value: object) -> str | None:
-    return _text_code(value, _UNIT_LENGTH)
+    return _unit_text_code(value) if isinstance(value, str) else _text_code(value, _UNIT_LENGTH)
+
+
+@lru_cache(maxsize=1024)
+def _unit_text_code(value: str) -> str | None:
+    return text_fault(value, _UNIT_LENGTH)
+
+
+def _category_code(value: object) -> str | None:
+    return _category_text_code(value) if isinstance(value, str) else "not_text"
 
 
 @lru_cache(maxsize=4096)
-def _category_code(value: object) -> str | None:
-    return _text_code(value, _CATEGORY_LENGTH)
+def _category_text_code(value: str) -> str | None:
+    return text_fault(value, _CATEGORY_LENGTH)
 
 
-@lru_cache(maxsize=64)
-def _unit_places(value: Any) -> int:  # noqa: ANN401 - text, or a number out of JSON
+def _unit_places(value: object) -> int:
+    """Read the decimal places of a unit: a digit, or a whole number out of JSON."""
     if value is None or value == "":
         return 0
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) == 1:
-        value = int(value)
-    if type(value) is int and 0 <= value <= MAX_UNIT_PLACES:
+    if isinstance(value, str) and len(value) == 1 and value in "0123456":
         return int(value)
+    if type(value) is int and 0 <= value <= MAX_UNIT_PLACES:
+        places: int = value
+        return places
     raise _fault("unit_places_invalid")
 
 
-@lru_cache(maxsize=512)
 def _currency_places(value: object) -> int:
     if not isinstance(value, str) or not value:
-        raise _fault("text_missing" if not value else "not_text")
+        raise _fault("not_text" if value else "text_missing")
     try:
         return minor_places(value)
     except InvalidValue as error:
@@ -274,10 +286,14 @@ def _gtin(value: object) -> str:
     return value
 
 
-@lru_cache(maxsize=4096)
 def _day(value: object) -> date:
     if not isinstance(value, str):
         raise _fault("not_text")
+    return _day_of(value)
+
+
+@lru_cache(maxsize=4096)
+def _day_of(value: str) -> date:
     try:
         if not _DAY.fullmatch(value):
             raise _fault("date_invalid")

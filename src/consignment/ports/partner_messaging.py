@@ -96,5 +96,9 @@ class PartnerMessaging(Protocol):
         ...
 
     def inbound(self) -> Iterator[Inbound]:
-        """Give what has come in, oldest first, each until it is finished or refused."""
+        """Give what has come in, oldest first, each until it is finished or refused.
+
+        Raises `DeliveryFailed`, best after everything else was given, when something of the
+        channel could not be read.
+        """
         ...

@@ -225,10 +225,15 @@ def an_admission_request(
     **changes: Any,  # noqa: ANN401 - any field of a request
 ) -> AdmissionRequest:
     """Make a request with five good assessments."""
-    request = AdmissionRequest(
-        request_id, "officer:wang", details(partner_id), lines, assessments()
-    )
-    return evolve(request, **changes)
+    fields: dict[str, Any] = {
+        "request_id": request_id,
+        "actor": "officer:wang",
+        "partner": details(partner_id),
+        "business_lines": lines,
+        "assessments": assessments(),
+        **changes,
+    }
+    return AdmissionRequest(**fields)
 
 
 def a_decision(

@@ -1,6 +1,6 @@
 """Storage in a relational database, and a double-entry ledger beside it."""
 
-from consignment.adapters.sqlalchemy.ledger import Discrepancy, Ledger, Posting
+from consignment.adapters.sqlalchemy.ledger import Discrepancy, Ledger
 from consignment.adapters.sqlalchemy.schema import HEAD, schema_version, upgrade
 from consignment.adapters.sqlalchemy.storage import SqlStorage
 
@@ -8,7 +8,6 @@ __all__ = [
     "HEAD",
     "Discrepancy",
     "Ledger",
-    "Posting",
     "SqlStorage",
     "schema_version",
     "upgrade",

@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Literal, Protocol
+from urllib.parse import urlencode
 
 from sqlalchemy import create_engine
 from sqlalchemy.dialects import mysql, postgresql, sqlite
@@ -138,11 +139,17 @@ class SqliteDatabase:
         self.passing = name == ":memory:"
         self._path = None if self.passing or name.startswith("file:") else Path(name).absolute()
         self._name = name
+        # An address that is a URI itself may say how the file is opened (`mode=ro`).
+        self._options = {key: value for key, value in url.query.items() if key != "uri"}
         self._turn = threading.Lock()
         self.engine = self._engine("rw")
 
     def _engine(self, mode: str) -> Engine:
-        name = self._name if self._path is None else f"{self._path.as_uri()}?mode={mode}"
+        if self.passing:
+            name = self._name
+        else:
+            file = self._name if self._path is None else self._path.as_uri()
+            name = f"{file}?{urlencode({'mode': mode, **self._options}, doseq=True)}"
 
         def connect() -> sqlite3.Connection:
             connection = sqlite3.connect(

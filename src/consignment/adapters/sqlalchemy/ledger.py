@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -16,7 +15,7 @@ from consignment.adapters.sqlalchemy.statements import KEYS, Session, Statement
 from consignment.adapters.sqlalchemy.storage import SqlStorage
 from consignment.domain.digest import content_digest
 from consignment.domain.money import Money
-from consignment.ports.account_crediting import CreditOutcome
+from consignment.ports.account_crediting import CreditOutcome, Posting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,30 +26,13 @@ if TYPE_CHECKING:
     from consignment.adapters.sqlalchemy.engines import Synchronous
     from consignment.adapters.sqlalchemy.statements import Row
     from consignment.domain.message import CreditInstruction
-    from consignment.ports.account_crediting import AccountCrediting
+    from consignment.ports.account_crediting import AccountBook, AccountCrediting
 
-__all__ = ["Discrepancy", "Ledger", "Posting"]
+__all__ = ["Discrepancy", "Ledger"]
 
 _ENTRIES = tables.ledger_entries.c
 _POSTINGS = tables.ledger_postings.c
 _BALANCES = tables.ledger_balances.c
-
-
-@frozen
-class Posting:
-    """One side of a credit: what it added to an account (negative for the payer).
-
-    `key` is the credit's idempotency key; `instructed_at` is UTC.
-    """
-
-    key: str
-    account: str
-    counter_account: str
-    amount: Money
-    partner_id: str
-    order_id: str
-    settlement_id: str
-    instructed_at: datetime
 
 
 @frozen
@@ -95,9 +77,7 @@ _OF_ACCOUNT = Statement(
         _POSTINGS.counter_account,
         _POSTINGS.amount_minor,
         _POSTINGS.currency,
-        _POSTINGS.partner_id,
         _ENTRIES.order_id,
-        _ENTRIES.settlement_id,
         _ENTRIES.instructed_at,
     )
     .select_from(
@@ -177,16 +157,7 @@ class Ledger:
             lambda session: session.rows(_OF_ACCOUNT, account, limit, offset)
         )
         return [
-            Posting(
-                row[0],
-                row[1],
-                row[2],
-                Money(row[3], row[4]),
-                row[5],
-                row[6],
-                row[7],
-                instant(row[8]),
-            )
+            Posting(row[0], row[1], row[2], Money(row[3], row[4]), row[5], instant(row[6]))
             for row in rows
         ]
 
@@ -293,4 +264,5 @@ def _discrepancy(of: tuple[str, str, str], stored: int, summed: int) -> Discrepa
 
 
 if TYPE_CHECKING:
-    _: type[AccountCrediting] = Ledger
+    _crediting: type[AccountCrediting] = Ledger
+    _book: type[AccountBook] = Ledger

@@ -133,10 +133,11 @@ _PROGRESS = Statement(
         _C.entry_id.in_(bindparam(KEYS, expanding=True))
     )
 )
+_OF_ANY_KIND = one_of(_C.kind, (_MESSAGE, _CREDIT))
 _RELEASE = Statement(
     update(tables.outbox)
     .values(due_at=bindparam("due_at_"), claim_at=bindparam("claim_at_"), leased=bindparam("free_"))
-    .where(_C.claim_at < _NEVER, _C.leased == bindparam("leased_")),
+    .where(_OF_ANY_KIND, _C.claim_at < _NEVER, _C.leased == bindparam("leased_")),
     "due_at_",
     "claim_at_",
     "free_",
@@ -157,7 +158,6 @@ def _listed(*condition: Any) -> Statement:  # noqa: ANN401 - conditions
 
 
 # What is not done is found by the index that claims use.
-_OF_ANY_KIND = one_of(_C.kind, (_MESSAGE, _CREDIT))
 _LIST = {
     IntentState.WAITING: _listed(_OF_ANY_KIND, _C.claim_at < _NEVER),
     IntentState.SET_ASIDE: _listed(_OF_ANY_KIND, _C.claim_at == _NEVER),

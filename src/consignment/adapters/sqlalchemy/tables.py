@@ -199,7 +199,6 @@ partners: Final = _table(
     # The last day of the admission that ends first.
     _may("review_on", String(10)),
     _need("revision", BigInteger()),
-    Index("ix_partners_review_on", "review_on"),
 )
 
 decisions: Final = _table(

@@ -185,7 +185,6 @@ def upgrade() -> None:
         info={"placement": "partner"},
         mariadb_charset="utf8mb4",
     )
-    op.create_index("ix_partners_review_on", "partners", ["review_on"], unique=False)
     op.create_table(
         "policies",
         sa.Column("version", _id(64), nullable=False),
