@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 _ROOT = Path(__file__).parent
 _FILE = re.compile(r"# ([\w-]+\.\w+)\n")
+#: Below the heads of a table; how long it is depends on how wide the columns are.
+_RULE = re.compile("─+")
 _TIMEOUT_S = 240
 
 # Names that no document uses.
@@ -63,7 +65,8 @@ def _text(example: Example) -> str | None:
 
 def _differs(want: str, got: str) -> str | None:
     flags = ELLIPSIS | NORMALIZE_WHITESPACE
-    if OutputChecker().check_output(want.rstrip("\n") + "\n", got, flags):
+    shown, printed = (_RULE.sub("───", text.rstrip("\n") + "\n") for text in (want, got))
+    if OutputChecker().check_output(shown, printed, flags):
         return None
     changes = unified_diff(want.splitlines(), got.splitlines(), "shown", "got", lineterm="")
     return "\n".join(changes)

@@ -212,8 +212,11 @@ def test_a_policy_names_every_fault() -> None:
 
 def _policy_with(**windows: int) -> AdmissionPolicy:
     minimums = {each.value: "60" for each in Criterion}
-    days = {"history_window_days": 1, "validity_days": 1, "evidence_max_age_days": 1, **windows}
-    return AdmissionPolicy("1", **days, minimums=minimums)
+    history, validity, age = (
+        windows.get(name, 1)
+        for name in ("history_window_days", "validity_days", "evidence_max_age_days")
+    )
+    return AdmissionPolicy("1", history, validity, age, minimums)
 
 
 @pytest.mark.parametrize("days", [0, -1, 36526, 1.5, True, "7"])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, field, frozen
 
-from consignment.domain.errors import Refused, reason
+from consignment.domain.errors import Reason, Refused, reason
 from consignment.domain.money import (
     Money,
     allocate,
@@ -248,17 +248,16 @@ def compute(
 def _groups(
     order: PurchaseOrder, chosen: Sequence[SettlementRule | None]
 ) -> list[tuple[SettlementRule, list[OrderLine]]]:
-    missing = [
-        reason("rule_missing", order_id=order.order_id, product_number=line.product_number)
-        for line, rule in zip(order.lines, chosen, strict=True)
-        if rule is None
-    ]
+    groups: dict[tuple[str, int], tuple[SettlementRule, list[OrderLine]]] = {}
+    missing: list[Reason] = []
+    for line, rule in zip(order.lines, chosen, strict=True):
+        if rule is None:
+            number = line.product_number
+            missing.append(reason("rule_missing", order_id=order.order_id, product_number=number))
+        else:
+            groups.setdefault((rule.rule_id, rule.version), (rule, []))[1].append(line)
     if missing:
         raise Refused(missing)
-    groups: dict[tuple[str, int], tuple[SettlementRule, list[OrderLine]]] = {}
-    for line, rule in zip(order.lines, chosen, strict=True):
-        if rule is not None:
-            groups.setdefault((rule.rule_id, rule.version), (rule, []))[1].append(line)
     wrong = [
         reason(
             "rule_currency_differs",

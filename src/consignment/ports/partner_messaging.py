@@ -96,7 +96,9 @@ class PartnerMessaging(Protocol):
         ...
 
     def inbound(self) -> Iterator[Inbound]:
-        """Give what has come in, oldest first, each until it is finished or refused.
+        """Give what has come in, each until it is finished or refused.
+
+        Of one partner in the order of arrival where the channel knows it, else in that of names.
 
         Raises `DeliveryFailed`, best after everything else was given, when something of the
         channel could not be read.

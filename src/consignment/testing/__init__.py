@@ -6,8 +6,8 @@
         def make_storage(self) -> Storage:
             return OurStorage(…)
 
-`builders` makes domain values with sensible defaults; `strategies` makes them for hypothesis,
-which has to be installed then. Nothing here needs pytest, but it is written for it.
+`builders` makes domain values with sensible defaults. Nothing here needs pytest, but it is written
+for it.
 """
 
 from __future__ import annotations

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 from argparse import SUPPRESS, ArgumentParser
+from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,8 +20,7 @@ from consignment.domain.errors import InvalidValue, reason
 from consignment.formats.structure import instant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from datetime import datetime
+    from collections.abc import Sequence
 
 __all__ = ["Commands", "Invocation", "parsed", "wants_json"]
 
@@ -64,9 +65,11 @@ class _Parser(ArgumentParser):
 class Commands:
     """A place in the grammar where commands can be added."""
 
-    def __init__(self, parser: ArgumentParser, shared: ArgumentParser) -> None:
+    def __init__(self, parser: _Parser, shared: _Parser) -> None:
         self._shared = shared
-        self._choices = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+        self._choices = parser.add_subparsers(
+            metavar="COMMAND", required=True, parser_class=_Parser
+        )
 
     def add(self, name: str, run: Callable[[Invocation], Answer], about: str) -> ArgumentParser:
         """Add a command; give its parser, for its own arguments."""
@@ -93,9 +96,9 @@ def _at(text: str) -> datetime:
         ) from None
 
 
-def _shared_options() -> ArgumentParser:
+def _shared_options() -> _Parser:
     # No defaults: what stands behind the command would overwrite what stands before it.
-    shared = ArgumentParser(add_help=False, argument_default=SUPPRESS)
+    shared = _Parser(add_help=False, argument_default=SUPPRESS)
     options = shared.add_argument_group("options of every command")
     options.add_argument(
         "--database",

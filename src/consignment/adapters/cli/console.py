@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-__all__ = ["Column", "Console", "Row", "Styled", "console_on", "figure", "printable", "progress_bar"]
+__all__ = [
+    "Column",
+    "Console",
+    "Row",
+    "Styled",
+    "console_on",
+    "figure",
+    "printable",
+    "progress_bar",
+]
 
 Style = Literal["", "good", "bad", "warn", "faint", "strong"]
 
@@ -115,6 +124,7 @@ class _RichConsole:
         from rich.console import Console as Rich
 
         self._stream = stream
+        self._after_blank = True
         self._to_people = stream.isatty()
         known = self._to_people or os.environ.get("COLUMNS")
         self._rich = Rich(
@@ -132,12 +142,14 @@ class _RichConsole:
         if not self._to_people:
             # What fills the lines up is for nobody in a file or pipe.
             text = "\n".join(line.rstrip() for line in text.split("\n"))
+        self._after_blank = text.endswith("\n\n") or text == "\n"
         self._stream.write(text)
 
     def heading(self, text: str) -> None:
         from rich.text import Text
 
-        self._print()
+        if not self._after_blank:
+            self._print()
         self._print(Text(printable(text), style="bold cyan"))
 
     def say(self, text: str, style: Style = "") -> None:
@@ -160,6 +172,7 @@ class _RichConsole:
             box=SIMPLE_HEAD,
             show_edge=False,
             pad_edge=False,
+            padding=(0, 1, 0, 0),
             show_header=any(each.title for each in heads),
             header_style="bold",
         )
@@ -178,13 +191,16 @@ class _RichConsole:
 class _PlainConsole:
     def __init__(self, stream: TextIO, width: int) -> None:
         self._stream = stream
+        self._after_blank = True
         self._width = width
 
     def _print(self, text: str = "") -> None:
+        self._after_blank = not text
         self._stream.write(text.rstrip() + "\n")
 
     def heading(self, text: str) -> None:
-        self._print()
+        if not self._after_blank:
+            self._print()
         self._print(printable(text))
 
     def say(self, text: str, style: Style = "") -> None:  # noqa: ARG002 - plain text has no style

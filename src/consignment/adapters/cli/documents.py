@@ -46,7 +46,7 @@ class DocumentWriter:
         self._stream.write(text)
 
 
-def _pieces(value: object) -> Iterator[str]:
+def _pieces(value: Any) -> Iterator[str]:  # noqa: ANN401 - whatever a document holds
     """Give the JSON of a value; items of its lists stand on lines of their own."""
     if isinstance(value, Mapping):
         before = "{"

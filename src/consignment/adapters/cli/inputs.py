@@ -18,7 +18,11 @@ __all__ = ["opened", "read_document"]
 
 T = TypeVar("T")
 
-_CODES = {errno.ENOENT: "file_not_found", errno.ENOTDIR: "file_not_found", errno.EISDIR: "not_a_file"}
+_CODES = {
+    errno.ENOENT: "file_not_found",
+    errno.ENOTDIR: "file_not_found",
+    errno.EISDIR: "not_a_file",
+}
 
 
 @contextmanager
@@ -29,7 +33,9 @@ def opened(path: str) -> Iterator[BinaryIO]:
             yield file
     except OSError as error:
         code = _CODES.get(error.errno or 0, "file_unreadable")
-        raise UnusableInput(reason(code, file=path, message=error.strerror or str(error))) from error
+        raise UnusableInput(
+            reason(code, file=path, message=error.strerror or str(error))
+        ) from error
     except ValueError as error:
         # A path with a NUL in it.
         raise UnusableInput(reason("file_not_found", file=path, message=str(error))) from error

@@ -12,7 +12,6 @@ from consignment.adapters.cli.answer import Answer, Exit, UsageError
 from consignment.adapters.cli.console import printable
 from consignment.domain.errors import (
     ConsignmentError,
-    DeliveryFailed,
     Reason,
     Refused,
     StorageError,
@@ -63,9 +62,6 @@ def failed(error: Exception, *, database: str) -> Answer:
         reasons = (reason(error.code, database=shown, message=_message(error)),)
         if isinstance(error, StorageUnusable):
             code = Exit.UNUSABLE
-    elif isinstance(error, DeliveryFailed):
-        reasons = (reason("mailbox_unusable", message=_message(error)),)
-        code = Exit.UNUSABLE
     elif isinstance(error, UsageError):
         reasons = (error.reason,)
         code = Exit.UNUSABLE
@@ -74,13 +70,14 @@ def failed(error: Exception, *, database: str) -> Answer:
         code = Exit.UNUSABLE
     else:
         raise error
-    usage = error.usage if isinstance(error, UsageError) else ""
 
     def show(console: Console) -> None:
-        if usage:
-            console.say(usage)
-        word = "refused" if code is Exit.REFUSED else "cannot be used"
-        say_reasons(console, reasons, word)
+        if isinstance(error, UsageError):
+            for line in error.usage.splitlines():
+                console.say(line)
+            console.say(f"error: {error.reason.details['message']}", "bad")
+        else:
+            say_reasons(console, reasons, "refused" if code is Exit.REFUSED else "cannot be used")
 
     document = {"refused": (each.as_dict() for each in reasons)}
     return Answer(document, show, code)
@@ -107,14 +104,14 @@ def os_reason(error: OSError) -> Reason:
     return reason(code, file=name if isinstance(name, str) else repr(name), message=why)
 
 
-def say_reasons(console: Console, reasons: Iterable[Reason], word: str, indent: str = "") -> None:
+def say_reasons(console: Console, reasons: Iterable[Reason], word: str) -> None:
     """Tell people reasons, one a line; of very many the first."""
     remaining = iter(reasons)
     for each in islice(remaining, _SHOWN):
-        console.say(f"{indent}{word}: {reason_line(each.as_dict())}", "bad")
+        console.say(f"{word}: {reason_line(each.as_dict())}", "bad")
     more = sum(1 for _ in remaining)
     if more:
-        console.say(f"{indent}… and {more} more; --json gives all of them", "bad")
+        console.say(f"… and {more} more; --json gives all of them", "bad")
 
 
 def reason_line(fault: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -31,7 +32,8 @@ from consignment.domain.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     from sqlalchemy import Insert, Table
     from sqlalchemy.engine import URL, Engine
@@ -53,12 +55,15 @@ class Database(Protocol):
         """Take a connection out of the pool; `StorageError` of whatever kind when it cannot."""
         ...
 
-    def begin(self, connection: PoolProxiedConnection, *, writing: bool) -> None:
-        """Begin a transaction, as of one instant; a writing one waits for its turn here."""
+    def turn(self, *, writing: bool) -> AbstractContextManager[None]:
+        """Wait until a transaction may begin here; `StorageBusy` when that takes too long.
+
+        It is entered before a connection is taken, and left after it was given back.
+        """
         ...
 
-    def ended(self, *, writing: bool) -> None:
-        """Note that a transaction, for which `begin` was called, has ended."""
+    def begin(self, connection: PoolProxiedConnection, *, writing: bool) -> None:
+        """Begin a transaction, as of one instant."""
         ...
 
     def told(self, error: Exception) -> StorageError:
@@ -137,24 +142,23 @@ class SqliteDatabase:
         self._busy_timeout_s = busy_timeout_s
         name = url.database or ":memory:"
         self.passing = name == ":memory:"
-        self._path = None if self.passing or name.startswith("file:") else Path(name).absolute()
-        self._name = name
-        # An address that is a URI itself may say how the file is opened (`mode=ro`).
+        # An address with a file URI in it may say how the file is opened (`mode=ro`).
+        file = (
+            "/" + name[5:].lstrip("/") if name.startswith("file:/") else name.removeprefix("file:")
+        )
+        self._path = Path(file).absolute()
         self._options = {key: value for key, value in url.query.items() if key != "uri"}
         self._turn = threading.Lock()
         self.engine = self._engine("rw")
 
     def _engine(self, mode: str) -> Engine:
-        if self.passing:
-            name = self._name
-        else:
-            file = self._name if self._path is None else self._path.as_uri()
-            name = f"{file}?{urlencode({'mode': mode, **self._options}, doseq=True)}"
+        options = urlencode({"mode": mode, **self._options}, doseq=True)
+        name = ":memory:" if self.passing else f"{self._path.as_uri()}?{options}"
 
         def connect() -> sqlite3.Connection:
             connection = sqlite3.connect(
                 name,
-                uri=name.startswith("file:"),
+                uri=not self.passing,
                 timeout=self._busy_timeout_s,
                 # The pool gives a connection to one thread at a time.
                 check_same_thread=False,
@@ -190,28 +194,31 @@ class SqliteDatabase:
         try:
             return self.engine.raw_connection()
         except sqlite3.Error as error:
-            if self._path is not None and not self._path.exists():
+            if not self.passing and not self._path.exists():
                 raise SchemaMissing(f"there is no file {self._path}") from error
             raise self.told(error) from error
         except PoolTimeout as error:
             raise StorageBusy("every connection is in use") from error
 
+    @contextmanager
+    def turn(self, *, writing: bool) -> Iterator[None]:
+        """Let one writer after the other in; in memory, where all share a connection, anybody."""
+        if not (writing or self.passing):
+            yield
+            return
+        if not self._turn.acquire(timeout=self._busy_timeout_s):
+            raise StorageBusy("another transaction of this process takes too long")
+        try:
+            yield
+        finally:
+            self._turn.release()
+
     def begin(self, connection: PoolProxiedConnection, *, writing: bool) -> None:
         """Begin; a writer takes the write lock at once, a reader its snapshot at the first read."""
-        alone = writing or self.passing
-        if alone and not self._turn.acquire(timeout=self._busy_timeout_s):
-            raise StorageBusy("another transaction of this process takes too long")
         try:
             connection.cursor().execute("BEGIN IMMEDIATE" if writing else "BEGIN")
         except sqlite3.Error as error:
-            if alone:
-                self._turn.release()
             raise self.told(error) from error
-
-    def ended(self, *, writing: bool) -> None:
-        """Let the next writer have its turn."""
-        if writing or self.passing:
-            self._turn.release()
 
     def told(self, error: Exception) -> StorageError:
         """Give the error of ours that one of sqlite3's means."""

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from consignment.adapters.sqlalchemy.engines import Database, database_at
 from consignment.adapters.sqlalchemy.statements import Session, Statement
+from consignment.adapters.sqlalchemy.tables import metadata
 from consignment.domain.errors import (
     SchemaMissing,
     SchemaNewer,
@@ -108,8 +109,11 @@ def upgrade(url: str | URL, *, busy_timeout_s: float = 30.0) -> str:
 
 
 def create_passing(database: Database) -> None:
-    """Make the tables of a database that lasts no longer than its connection."""
-    _migrate(database, database.engine)
+    """Make the tables of a database that lasts no longer than its connection.
+
+    There is no schema to migrate from, so this is quicker; a test holds that it makes the same.
+    """
+    metadata.create_all(database.engine)
 
 
 def _migrate(database: Database, engine: Engine) -> None:

@@ -143,29 +143,22 @@ class SqlStorage:
         if self._closed:
             raise StorageUnusable("the store is closed")
         database = self._database
-        connection = database.connection()
-        try:
-            database.begin(connection, writing=writing)
-            inside.transaction = True
+        with database.turn(writing=writing):
+            connection = database.connection()
             try:
+                database.begin(connection, writing=writing)
+                inside.transaction = True
                 session = Session(
                     connection.cursor(), database.engine.dialect, database.told, writable=writing
                 )
                 result = work(session)
                 if writing:
                     _commit(connection, session, database)
-            except BaseException:
-                connection.rollback()
-                raise
-            else:
-                if not writing:
-                    connection.rollback()
                 return result
             finally:
                 inside.transaction = False
-                database.ended(writing=writing)
-        finally:
-            connection.close()
+                # Whatever was not committed is rolled back by the pool.
+                connection.close()
 
     def close(self) -> None:
         """Let go of all connections; what comes after raises `StorageUnusable`."""

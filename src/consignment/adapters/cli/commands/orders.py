@@ -82,11 +82,10 @@ def show_order(console: Console, order: PurchaseOrder) -> None:
     places = minor_places(order.currency)
     counts = ("ordered", "procured", "net sold", "sent back", "unsold")
     console.table(
-        ["product", "name", figure("price"), *map(figure, counts)],
+        ["product", figure("price"), *map(figure, counts)],
         (
             (
-                line.product_number,
-                line.name,
+                (line.product_number, line.name),
                 decimal_text(line.agreed_price_minor, places),
                 *(
                     decimal_text(units, line.unit_places)

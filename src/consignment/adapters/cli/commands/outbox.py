@@ -49,7 +49,13 @@ def _list(asked: Invocation) -> Answer:
         console.table(
             ["entry", "kind", figure("tries"), "due", "last error"],
             (
-                (shape["entry_id"], shape["kind"], shape["attempts"], shape["due_at"], shape["last_error"])
+                (
+                    shape["entry_id"],
+                    shape["kind"],
+                    shape["attempts"],
+                    shape["due_at"],
+                    shape["last_error"],
+                )
                 for shape in map(entry_shape, chain([first], entries))
             ),
         )

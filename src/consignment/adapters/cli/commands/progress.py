@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from consignment.adapters.cli.answer import Answer
 from consignment.adapters.cli.console import figure
 from consignment.adapters.cli.shapes import progress_shape
+from consignment.domain.money import decimal_text, round_half_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +72,7 @@ def show_progress(console: Console, products: Sequence[Progress]) -> None:
                 figure("net sold"),
                 figure("unsold"),
                 figure("net sales"),
-                figure("sold/proc."),
+                figure("sold %"),
             ],
             (
                 (
@@ -81,11 +82,17 @@ def show_progress(console: Console, products: Sequence[Progress]) -> None:
                     each.net_sold,
                     each.unsold,
                     each.net_sales,
-                    each.sell_through_text,
+                    _percent(each),
                 )
                 for each in products
             ),
         )
+
+
+def _percent(product: Progress) -> str | None:
+    if product.sell_through is None:
+        return None
+    return decimal_text(round_half_up(product.sell_through * 10_000), 2)
 
 
 def _everything(product: Progress) -> list[tuple[object, ...]]:

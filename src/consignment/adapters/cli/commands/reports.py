@@ -47,7 +47,8 @@ class _Lines:
     def readline(self, size: int = -1) -> bytes:
         read = self._file.readline(size)
         self._line += read.endswith(b"\n")
-        self._unended = bool(read) and not read.endswith(b"\n")
+        if read:
+            self._unended = not read.endswith(b"\n")
         return read
 
     def __iter__(self) -> Iterator[bytes]:
@@ -66,7 +67,9 @@ def _receive(asked: Invocation) -> Answer:
     received = Received()
     for each in answers:
         received.count(each)
-    refused = [(line, each) for line, each in zip(lines.places, answers, strict=True) if each.reasons]
+    refused = [
+        (line, each) for line, each in zip(lines.places, answers, strict=True) if each.reasons
+    ]
     document = {
         "taken": received.taken,
         "repeated": received.repeated,
@@ -98,7 +101,8 @@ def _show(
     )
     for line, each in islice(refused, _SHOWN):
         for fault in each.reasons:
-            told = reason_line(fault.as_dict())
+            # Of a message that is one line, its own line says nothing.
+            told = reason_line({k: v for k, v in fault.as_dict().items() if k != "line"})
             console.say(f"{file}:{line}: {each.report_id or 'message without id'}: {told}", "bad")
     if len(refused) > _SHOWN:
         console.say(f"… and {len(refused) - _SHOWN:,} more; --json gives all of them", "faint")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from consignment.adapters.cli.answer import Answer
 from consignment.desk import Consignment
+from consignment.domain.errors import UnusableInput, reason
 
 if TYPE_CHECKING:
     from consignment.adapters.cli.arguments import Commands, Invocation
@@ -22,7 +23,13 @@ def add(commands: Commands) -> None:
 
 def _init(asked: Invocation) -> Answer:
     version = Consignment.upgrade(asked.database)
-    Path(asked.mailbox).mkdir(parents=True, exist_ok=True)
+    try:
+        Path(asked.mailbox).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        problem = error.strerror or str(error)
+        raise UnusableInput(
+            reason("folder_not_made", file=asked.mailbox, message=problem)
+        ) from error
 
     def show(console: Console) -> None:
         console.say(f"The database is ready, its schema is of version {version}.", "good")

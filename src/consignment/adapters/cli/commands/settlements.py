@@ -42,9 +42,7 @@ def add(commands: Commands) -> None:
     statement = commands.add("statement", _statement, "show how an order was settled, and why so")
     statement.add_argument("order_id", metavar="ORDER_ID")
     balance = commands.add("balance", _balance, "show an account of the ledger")
-    balance.add_argument(
-        "account", metavar="ACCOUNT", help="sales_partner:ID, partner:ID or bank"
-    )
+    balance.add_argument("account", metavar="ACCOUNT", help="sales_partner:ID, partner:ID or bank")
 
 
 def _settle(asked: Invocation) -> Answer:

@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from consignment.adapters.cli.answer import Answer
+from consignment.adapters.cli.answer import Answer, Exit
 from consignment.adapters.cli.console import Styled, console_on, figure
 from consignment.adapters.cli.refusing import reason_line
 from consignment.adapters.cli.shapes import reason_shapes
 from consignment.adapters.cli.workers import until_signalled, working
-from consignment.domain.errors import DeliveryFailed, StaleWrite, StorageBusy
+from consignment.domain.errors import Reason, StaleWrite, StorageBusy
+from consignment.ports.partner_messaging import Answer as PartnerAnswer
 
 if TYPE_CHECKING:
     from consignment.adapters.cli.arguments import Commands, Invocation
     from consignment.adapters.cli.console import Console
     from consignment.desk import Consignment, Work
-    from consignment.domain.errors import Reason
-    from consignment.ports.partner_messaging import Answer as PartnerAnswer
 
 __all__ = ["add"]
 
@@ -65,6 +64,7 @@ class _Totals:
     repeated: int = 0
     refused: int = 0
     refusals: list[PartnerAnswer] = field(factory=list)
+    trouble: str | None = None
     expired: int = 0
     pushed: int = 0
     settled: int = 0
@@ -75,11 +75,12 @@ class _Totals:
     set_aside: int = 0
 
     def add(self, done: Work) -> None:
-        """Add a round. What could not be settled is as of the last one."""
+        """Add a round. Trouble, and what could not be settled, is as of the last one."""
         self.taken += done.received.taken
         self.repeated += done.received.repeated
         self.refused += done.received.refused
         self.refusals = (self.refusals + done.received.refusals)[-_KEPT:]
+        self.trouble = done.received.trouble
         self.expired += done.expired
         self.pushed += done.pushed
         self.settled += done.settled.settled
@@ -100,6 +101,7 @@ class _Totals:
                     {"id": each.report_id, "reasons": reason_shapes(each.reasons)}
                     for each in self.refusals
                 ],
+                "trouble": self.trouble,
             },
             "expired": self.expired,
             "pushed": self.pushed,
@@ -141,7 +143,11 @@ def _work(asked: Invocation) -> Answer:
             _go_on(desk, totals, asked)
         else:
             totals.add(desk.work())
-    return Answer(totals.document(), lambda console: _show(console, totals))
+    return Answer(
+        totals.document(),
+        lambda console: _show(console, totals),
+        Exit.REFUSED if totals.trouble else Exit.DONE,
+    )
 
 
 def _go_on(desk: Consignment, totals: _Totals, asked: Invocation) -> None:
@@ -152,7 +158,7 @@ def _go_on(desk: Consignment, totals: _Totals, asked: Invocation) -> None:
         while not stop.requested:
             try:
                 done = desk.work()
-            except (StorageBusy, StaleWrite, DeliveryFailed) as error:
+            except (StorageBusy, StaleWrite) as error:
                 failures.say(f"{_time(desk)}  to be tried again: {error}", "bad")
             else:
                 totals.add(done)
@@ -168,6 +174,8 @@ def _say_round(console: Console, desk: Consignment, done: Work) -> None:
     told = [f"{what} {count}" for what, count in round_.counts().items() if count]
     if told:
         console.say(f"{_time(desk)}  {', '.join(told)}")
+    if round_.trouble:
+        console.say(f"{_time(desk)}  {round_.trouble}", "bad")
 
 
 def _time(desk: Consignment) -> str:
@@ -178,14 +186,11 @@ def _time(desk: Consignment) -> str:
 def _show(console: Console, totals: _Totals) -> None:
     done = {what: count for what, count in totals.counts().items() if count}
     if not done:
-        console.say("Nothing was due.")
+        console.say("Nothing was done." if totals.trouble else "Nothing was due.")
     else:
         console.table(
             ["done", figure("")],
-            (
-                (what, Styled(count, "bad" if what in _BAD else ""))
-                for what, count in done.items()
-            ),
+            ((what, Styled(count, "bad" if what in _BAD else "")) for what, count in done.items()),
         )
     for each in totals.refusals[:_SHOWN]:
         for fault in each.reasons:
@@ -193,5 +198,7 @@ def _show(console: Console, totals: _Totals) -> None:
             console.say(f"refused: {each.report_id or 'message without id'}: {told}", "bad")
     for fault in totals.unsettled[:_SHOWN]:
         console.say(f"not settled: {reason_line(fault.as_dict())}", "bad")
+    if totals.trouble:
+        console.say(f"inbound: {totals.trouble}", "bad")
     if totals.set_aside:
         console.say("What was set aside: `consignment outbox list`", "bad")

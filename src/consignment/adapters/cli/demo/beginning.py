@@ -111,9 +111,8 @@ def products(stage: Stage) -> Step:
         console.table(
             ["number", "name", figure("agreed price"), "on sale until"],
             (
-                (number, owned[number][0].name, owned[number][0].agreed_price)
-                + (owned[number][0].on_sale_until,)
-                for number in numbers
+                (each.number, each.name, each.agreed_price, each.on_sale_until)
+                for each, _ in map(owned.__getitem__, numbers)
             ),
         )
         console.say(
@@ -133,6 +132,7 @@ def terms(stage: Stage) -> Step:
     quotas = desk.quotas.set([Quota.of(scope, limit) for scope, limit in limits])
     sales_partner = desk.sales_partners.add(read_sales_partner(stage.paper("sales_partner.json")))
     rule = desk.settlement.add_rule(read_rule(stage.paper("rule.json"), desk.settings.currency))
+    fee = ", ".join(percent_text(each.percent) for each in rule.deductions if each.percent)
     shares = [(each.beneficiary, f"{each.weight} %") for each in rule.shares]
 
     def show(console: Console) -> None:
@@ -148,8 +148,7 @@ def terms(stage: Stage) -> Step:
         console.say(
             f"A settlement rule ({rule.rule_id}, version {rule.version}): from the profit, freight "
             "as reported and a platform fee of "
-            f"{percent_text(rule.deductions[1].percent or 0)} % of net sales are deducted; the "
-            "rest is shared."
+            f"{fee} % of net sales are deducted; the rest is shared."
         )
         console.table(
             ["gets", figure("share"), ""],
@@ -172,4 +171,6 @@ def terms(stage: Stage) -> Step:
         "rule_id": rule.rule_id,
         "version": rule.version,
     }
-    return Step("terms", "Terms 额度、销售合伙人、结算规则: how much, for whom, for what", data, show)
+    return Step(
+        "terms", "Terms 额度、销售合伙人、结算规则: how much, for whom, for what", data, show
+    )

@@ -41,7 +41,9 @@ def found(stage: Stage) -> Step:
             "Products are found by any part of their name; two characters are enough, and letters "
             "in full width (１ＫＧ) are the same as others."
         )
-        console.table(["asked for", "found"], ((text, ", ".join(each)) for text, each in hits.items()))
+        console.table(
+            ["asked for", "found"], ((text, ", ".join(each)) for text, each in hits.items())
+        )
 
     data = {"progress": [progress_shape(each) for each in lines], "find_by_name": hits}
     return Step("progress", "Progress 代销进度: how it is selling", data, show)
@@ -85,6 +87,7 @@ def credited(stage: Stage) -> Step:
     balances = {name: _balance(book, name, desk.settings.currency) for name in accounts}
     postings = [each for name in accounts[:2] for each in book.postings(name)]
     order = desk.dispatch.order(ORDER)
+    facts = sum(1 for _ in desk.audit.facts())
     told = Counter(each["type"] for each in stage.sent_to(f"sales_partner/{SALES_PARTNER}"))
 
     def show(console: Console) -> None:
@@ -113,7 +116,8 @@ def credited(stage: Stage) -> Step:
             f"In these weeks 李明 was sent {told['consignment.sales.data']} times sales figures (a "
             "day without sales is said to be one), "
             f"{told['consignment.products.procured']} product information and "
-            f"{told['consignment.profit.settled']} statement."
+            f"{told['consignment.profit.settled']} statement. The journal has {facts} facts of "
+            "what happened, none of which can be changed."
         )
 
     data = {
@@ -123,6 +127,7 @@ def credited(stage: Stage) -> Step:
         "balances": {name: str(balance) for name, balance in balances.items()},
         "state": order.state.value,
         "sent_to_sales_partner": dict(told),
+        "facts": facts,
     }
     return Step("credits", "Credits 入账: the profit reaches the accounts, once", data, show)
 

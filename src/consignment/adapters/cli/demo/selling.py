@@ -12,12 +12,12 @@ from consignment.adapters.cli.demo.stage import ORDER, PARTNER, Stage, Step, amo
 from consignment.adapters.cli.shapes import order_shape, progress_shape, reason_shapes
 from consignment.domain.errors import Refused
 from consignment.domain.money import Money, value_minor
+from consignment.domain.progress import Progress
 from consignment.formats.documents import read_demand
 
 if TYPE_CHECKING:
     from consignment.adapters.cli.console import Console
     from consignment.domain.errors import Reason
-    from consignment.domain.progress import Progress
 
 __all__ = ["ordered", "reported"]
 
@@ -60,8 +60,8 @@ def ordered(stage: Stage) -> Step:
             ),
         )
         console.say(
-            f"Order {order.order_id} is worth {amount(order.agreed_value)} {order.currency}. In the "
-            "same transaction so much of the retail quota is reserved, and the message to the "
+            f"Order {order.order_id} is worth {amount(order.agreed_value)} {order.currency}. In "
+            "the same transaction so much of the retail quota is reserved, and the message to the "
             "partner is written down; it leaves right after, as a file in the partner's folder."
         )
         console.say(f"The order is {sent.state.value}, by message {message['id']}.", "good")
