@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 
 def _rates(figures: Iterator[Figure]) -> None:
     for figure in figures:
-        verdict = "reached" if figure.ratio >= figure.aim else "BELOW THE AIM"
+        verdict = ""
+        if figure.aim is not None:
+            reached = "reached" if figure.ratio >= figure.aim else "BELOW THE AIM"
+            verdict = f"  aim {figure.aim:.1f}  {reached}"
         print(
             f"{figure.name:<44} {figure.library:>9,.0f} {figure.handwritten:>9,.0f} "
-            f"{figure.units:<7} {figure.ratio:>5.2f}  aim {figure.aim:.1f}  {verdict}",
+            f"{figure.units:<7} {figure.ratio:>5.2f}{verdict}",
             flush=True,
         )
 

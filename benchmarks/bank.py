@@ -40,9 +40,9 @@ START = datetime(2026, 9, 1, 2, 0, tzinfo=UTC)
 HEADER = (
     "number,name,unit,unit_places,currency,agreed_price,gtin,category,on_sale_from,on_sale_until"
 )
-_PLACES = "阿克苏 若羌 温宿 库尔勒 吐鲁番 哈密 和田 喀什 伊犁 塔城".split()
-_GOODS = "苹果 红枣 核桃 香梨 葡萄干 瓜子 石榴 杏干 蜂蜜 奶酪".split()
-_GRADES = "特级 一级 二级 精选 有机 礼盒 家庭装 散装".split()
+_PLACES = ["阿克苏", "若羌", "温宿", "库尔勒", "吐鲁番", "哈密", "和田", "喀什", "伊犁", "塔城"]
+_GOODS = ["苹果", "红枣", "核桃", "香梨", "葡萄干", "瓜子", "石榴", "杏干", "蜂蜜", "奶酪"]
+_GRADES = ["特级", "一级", "二级", "精选", "有机", "礼盒", "家庭装", "散装"]
 
 
 def opened(path: Path) -> Consignment:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from attrs import frozen
 
@@ -77,6 +77,12 @@ class Bank:
         with self.start(*arguments, **settings) as process:
             out, err = process.communicate(timeout=60)
         return process.returncode, out.decode(), err.decode()
+
+    def process_to(self, stdout: BinaryIO, *arguments: object) -> tuple[int, str]:
+        """Run a command whose output goes elsewhere; give exit code and error output."""
+        with self.start(*arguments, stdout=stdout) as process:
+            _, err = process.communicate(timeout=60)
+        return process.returncode, err.decode()
 
     def write(self, name: str, content: object) -> Path:
         """Write a file: text and bytes as they are, anything else as JSON."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal, localcontext
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 from math import lcm
 from typing import TYPE_CHECKING, Any, Self
 
@@ -89,6 +89,8 @@ def scaled(value: Decimal, places: int) -> int | None:
     return whole if not rest and -MAX_MINOR <= whole <= MAX_MINOR else None
 
 
+# The same figure is told in several places: in an explanation, in messages, in the journal.
+@lru_cache(maxsize=16_384)
 def decimal_text(units: int, places: int) -> str:
     """Write a count of units with `places` decimal places: `(123456, 2)` is `"1234.56"`."""
     if not places:
@@ -127,6 +129,7 @@ def parse_percent(value: object) -> Fraction:
     return Fraction(number) / 100
 
 
+@lru_cache(maxsize=4096)
 def percent_text(fraction: Fraction) -> str:
     """Write the fraction 1/8 as `"12.5"`; the inverse of `parse_percent`."""
     percent = fraction * 100

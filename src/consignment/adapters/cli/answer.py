@@ -24,8 +24,10 @@ class Exit(IntEnum):
     REFUSED = 1
     #: The input, the database or the command line cannot be used.
     UNUSABLE = 2
-    #: Something that should not have happened: a fault of this library, or no room for the output.
+    #: Something that should not have happened: a fault of this library.
     FAULT = 70
+    #: The answer could not be written out.
+    UNWRITTEN = 74
     INTERRUPTED = 130
     BROKEN_PIPE = 141
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from consignment.adapters.cli.answer import Exit
@@ -15,7 +16,7 @@ from consignment.adapters.cli.documents import DocumentWriter
 from consignment.adapters.cli.refusing import KNOWN, failed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["main"]
 
@@ -28,11 +29,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = sys.argv[1:] if arguments is None else list(arguments)
     try:
         code = _run(chosen)
-        sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read the output has seen enough. Python flushes once more when it ends.
         _to_nowhere(sys.stdout)
         return Exit.BROKEN_PIPE
+    except _Unwritten as error:
+        _to_nowhere(sys.stdout)
+        print(f"the output cannot be written: {error}", file=sys.stderr)
+        return Exit.UNWRITTEN
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except Exception:  # noqa: BLE001 - a fault of the program: the only place that shows it
@@ -51,21 +55,39 @@ def _run(arguments: Sequence[str]) -> Exit:
         database = asked.database
         with asked.opened:
             answer = asked.run(asked)
-            if json:
-                writer.write(answer.document)
-            else:
-                answer.show(console_on(sys.stdout, width=answer.width))
+            with _writing():
+                if json:
+                    writer.write(answer.document)
+                else:
+                    answer.show(console_on(sys.stdout, width=answer.width))
+                sys.stdout.flush()
             return answer.exit_code
     except BrokenPipeError:
         raise
     except KNOWN as error:
         failure = failed(error, database=database)
-        if json and not writer.begun:
-            writer.write(failure.document)
-        else:
+        with _writing():
+            if json and not writer.begun:
+                writer.write(failure.document)
+            else:
+                failure.show(console_on(sys.stderr))
             sys.stdout.flush()
-            failure.show(console_on(sys.stderr))
         return failure.exit_code
+
+
+class _Unwritten(Exception):
+    """The output could not be written."""
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Tell trouble with the output from trouble with what is read."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _Unwritten(error.strerror or str(error)) from error
 
 
 def _prepare_streams(*, json: bool) -> None:
