@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from contextlib import closing
+from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -223,6 +225,29 @@ def test_a_closed_store_is_unusable(storage: SqlStorage) -> None:
         storage.read(lambda t: t.quotas.list())
     with pytest.raises(StorageUnusable):
         storage.write(_add_fact)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_process_that_is_forked_off_has_connections_of_its_own(storage: SqlStorage) -> None:
+    """A child that was made in the middle of a write neither waits for it nor disturbs it."""
+
+    def child() -> None:
+        storage._inside.transaction = False
+        seen = storage.read(lambda t: t.journal.read())
+        with pytest.raises(StorageBusy):
+            storage.write(_add_fact)
+        os._exit(7 if not seen else 1)
+
+    def work(t: Transaction) -> None:
+        t.journal.append([a_fact()])
+        process = get_context("fork").Process(target=child)
+        process.start()
+        process.join()
+        assert process.exitcode == 7
+
+    storage.write(work)
+    assert len(storage.read(lambda t: t.journal.read())) == 1
 
 
 def test_memory_is_shared_by_threads_in_turn() -> None:

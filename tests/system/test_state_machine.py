@@ -567,6 +567,40 @@ class TwoDesks(RuleBasedStateMachine):
             )
 
     @precondition(lambda self: self.placed)
+    @rule(data=st.data(), price=prices, number=st.integers(0, 400))
+    def sell_out(self, data: st.DataObject, price: str, number: int) -> None:
+        """Let a partner report all at once that is still to be said of an order."""
+        running = [order for order in self.orders() if order.state in RUNNING]
+        if not running:
+            return
+        order = data.draw(st.sampled_from(running))
+        order_id, tag = order.order_id, f"R-{number}"
+        batch: list[PartnerReport] = []
+        if order.state in {OrderState.PLACED, OrderState.DISPATCHED}:
+            batch.append(builders.accepted(order_id, report_id=f"{tag}a"))
+        more = [] if any(line.delivery_final for line in order.lines) else list(order.lines)
+        missing = [
+            (line.product_number, _text(line.ordered - line.procured, line.unit_places), price)
+            for line in more
+            if line.ordered > line.procured
+        ]
+        unsold = [
+            (
+                line.product_number,
+                _text(line.unsold + (line.ordered - line.procured if more else 0), line.unit_places),
+                price,
+            )
+            for line in order.lines
+            if line.unsold or (more and line.ordered > line.procured)
+        ]
+        if missing:
+            batch.append(builders.procured(order_id, *missing, report_id=f"{tag}p"))
+        if unsold:
+            batch.append(builders.sold(order_id, *unsold, report_id=f"{tag}s"))
+        batch.append(builders.completed(order_id, report_id=f"{tag}c"))
+        self.both(lambda desk: desk.reporting.take_many(order.partner_id, batch))
+
+    @precondition(lambda self: self.placed)
     @rule(data=st.data(), size=st.integers(2, 5))
     def report_many(self, data: st.DataObject, size: int) -> None:
         """A batch of one partner, in which reports may repeat or contradict one another."""
@@ -615,6 +649,13 @@ class TwoDesks(RuleBasedStateMachine):
     def deliver(self, of_messages: list[Fate]) -> None:
         self.fate(of_messages, ())
         self.both(lambda desk: desk.relay.deliver_due())
+        self.fate((), ())
+
+    @rule(of_credits=st.lists(st.sampled_from(list(Fate)), min_size=1, max_size=4))
+    def credit(self, of_credits: list[Fate]) -> None:
+        self.both(lambda desk: desk.settlement.settle_due())
+        self.fate((), of_credits)
+        self.both(lambda desk: desk.relay.credit_due())
         self.fate((), ())
 
     @rule()

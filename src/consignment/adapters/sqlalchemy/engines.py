@@ -6,9 +6,10 @@ everything, stands in the other modules.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -148,7 +149,7 @@ class SqliteDatabase:
         )
         self._path = Path(file).absolute()
         self._options = {key: value for key, value in url.query.items() if key != "uri"}
-        self._turn = threading.Lock()
+        self._process, self._turn = os.getpid(), threading.Lock()
         self.engine = self._engine("rw")
 
     def _engine(self, mode: str) -> Engine:
@@ -203,6 +204,10 @@ class SqliteDatabase:
     @contextmanager
     def turn(self, *, writing: bool) -> Iterator[None]:
         """Let one writer after the other in; in memory, where all share a connection, anybody."""
+        if self._process != os.getpid():
+            # SQLite's connections must not be used, nor closed, by a process that was forked off.
+            self._process, self._turn = os.getpid(), threading.Lock()
+            self.engine.dispose(close=False)
         if not (writing or self.passing):
             yield
             return
@@ -226,14 +231,12 @@ class SqliteDatabase:
 
     def writable_file(self) -> Engine:
         """Give an engine that creates the file, and puts it into WAL mode, which lasts."""
-        if self.passing:
-            return self.engine
         engine = self._engine("rwc")
         deadline = monotonic() + self._busy_timeout_s
         while True:
             try:
-                connection = engine.raw_connection()
-                connection.cursor().execute("PRAGMA journal_mode = WAL")
+                with closing(engine.raw_connection()) as connection:
+                    connection.cursor().execute("PRAGMA journal_mode = WAL")
             except sqlite3.Error as error:
                 engine.dispose()
                 told = self.told(error)
@@ -242,7 +245,6 @@ class SqliteDatabase:
                     raise told from error
                 sleep(0.01)
             else:
-                connection.close()
                 return engine
 
 
