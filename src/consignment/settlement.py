@@ -205,6 +205,7 @@ class Settling:
                 if share.account.startswith("sales_partner:")
             }
         )
+        partners = tx.partners.get({order.partner_id for order, _ in pairs})
         changes: list[tuple[PurchaseOrder, PurchaseOrder]] = []
         entries: list[OutboxEntry] = []
         facts: list[Fact] = []
@@ -215,7 +216,8 @@ class Settling:
                 settled = settled.closed(now)
                 facts.append(closed_fact(settled, now))
             changes.append((order, settled))
-            entries += _entries(order, settlement, beneficiaries)
+            payer = partners[order.partner_id].details.account
+            entries += _entries(order, settlement, payer, beneficiaries)
         tx.settlements.add([settlement for _, settlement in pairs])
         store_changes(tx, changes)
         tx.outbox.add(entries)
@@ -279,7 +281,10 @@ def _scopes(orders: Iterable[PurchaseOrder]) -> set[str]:
 
 
 def _entries(
-    order: PurchaseOrder, settlement: Settlement, beneficiaries: dict[str, SalesPartner]
+    order: PurchaseOrder,
+    settlement: Settlement,
+    payer_account: Account,
+    beneficiaries: dict[str, SalesPartner],
 ) -> list[OutboxEntry]:
     """Give the credit instructions of a settlement, and the messages that tell of it."""
     now = settlement.settled_at
@@ -295,6 +300,7 @@ def _entries(
                 payer=payer,
                 beneficiary=share.account,
                 amount=Money(share.payable_minor, order.currency),
+                payer_account=payer_account,
                 account=_account(share.account, beneficiaries),
                 instructed_at=now,
             ),

@@ -19,7 +19,7 @@ from consignment.domain.errors import StorageBusy, StorageError, StorageUnusable
 from consignment.domain.message import CreditInstruction
 from consignment.domain.money import Money
 from consignment.ports.account_crediting import CreditOutcome, Posting
-from consignment.testing.builders import NOW, a_credit
+from consignment.testing.builders import NOW, a_credit, an_account
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,6 +54,7 @@ def _instruction(
         payer=payer,
         beneficiary=beneficiary,
         amount=amount,
+        payer_account=an_account(),
         account=None,
         instructed_at=NOW,
     )

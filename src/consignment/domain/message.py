@@ -97,7 +97,8 @@ class CreditInstruction:
     """A partner pays an amount to a beneficiary; `key` is the idempotency key, and never changes.
 
     `payer` and `beneficiary` are ledger accounts: `partner:ID`, `sales_partner:ID`, `bank`.
-    `account` is the bank account to credit, None for the bank itself.
+    `payer_account` is the bank account to debit, `account` the one to credit, None for the bank's
+    own; both as they were when the instruction was given.
     """
 
     key: str
@@ -107,6 +108,7 @@ class CreditInstruction:
     payer: str
     beneficiary: str
     amount: Money
+    payer_account: Account
     account: Account | None
     instructed_at: datetime
 

@@ -24,6 +24,7 @@ from consignment.domain.admission import (
     Criterion,
     decide,
 )
+from consignment.domain.digest import content_digest
 from consignment.domain.journal import Fact, FactKind
 from consignment.domain.message import (
     BANK,
@@ -513,17 +514,23 @@ def a_credit(
     currency: str = "CNY",
     **changes: Any,  # noqa: ANN401 - any field of an instruction
 ) -> CreditInstruction:
-    """Make an instruction: the partner pays the sales partner."""
+    """Make an instruction: the partner pays the sales partner.
+
+    Each beneficiary has an account of its own, unless another is given; the bank has none.
+    """
     order_id = _ORDER
+    beneficiary: str = changes.get("beneficiary", f"sales_partner:{_SALES_PARTNER}")
+    number = f"62258801{int(content_digest(beneficiary)[:12], 16) % 10**11:011d}"
     instruction = CreditInstruction(
         key=key,
         partner_id=partner_id_of(order_id),
         order_id=order_id,
         settlement_id=settlement_id_of(order_id, 1),
         payer=f"partner:{partner_id_of(order_id)}",
-        beneficiary=f"sales_partner:{_SALES_PARTNER}",
+        beneficiary=beneficiary,
         amount=Money.of(amount, currency),
-        account=an_account("李明", "6225880100000000003"),
+        payer_account=an_account(),
+        account=None if beneficiary == "bank" else an_account("李明", number),
         instructed_at=NOW,
     )
     return evolve(instruction, **changes)

@@ -323,7 +323,6 @@ def _message(content: dict[str, Any]) -> Message:
 
 
 def _credit_content(credit: CreditInstruction) -> dict[str, Any]:
-    account = credit.account
     return {
         "key": credit.key,
         "partner_id": credit.partner_id,
@@ -333,11 +332,14 @@ def _credit_content(credit: CreditInstruction) -> dict[str, Any]:
         "beneficiary": credit.beneficiary,
         "minor": credit.amount.minor,
         "currency": credit.amount.currency,
-        "account": None
-        if account is None
-        else [account.holder, account.number, account.bank, account.currency],
+        "payer_account": _account_content(credit.payer_account),
+        "account": None if credit.account is None else _account_content(credit.account),
         "instructed_at": micros(credit.instructed_at),
     }
+
+
+def _account_content(account: Account) -> list[str]:
+    return [account.holder, account.number, account.bank, account.currency]
 
 
 def _credit(content: dict[str, Any]) -> CreditInstruction:
@@ -350,6 +352,7 @@ def _credit(content: dict[str, Any]) -> CreditInstruction:
         content["payer"],
         content["beneficiary"],
         Money(content["minor"], content["currency"]),
+        Account(*content["payer_account"]),
         None if account is None else Account(*account),
         instant(content["instructed_at"]),
     )
