@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -14,6 +15,8 @@ from attrs import frozen
 from consignment.adapters.cli import main
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pytest
 
 __all__ = ["AKSU", "EXPECTED", "ORDER", "PARTNER", "Bank", "codes"]
@@ -66,11 +69,17 @@ class Bank:
         out, err = self.capsys.readouterr()
         return code, out, err
 
-    def start(self, *arguments: object, **settings: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401 - of Popen
-        """Start a command as a process of its own."""
+    @contextmanager
+    def start(self, *arguments: object, **settings: Any) -> Iterator[subprocess.Popen[bytes]]:  # noqa: ANN401 - of Popen
+        """Start a command as a process of its own, which is ended at the latest with the block."""
         command = [sys.executable, "-m", "consignment.adapters.cli", *map(str, arguments)]
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(command, **{"env": self.environment, **pipes, **settings})
+        with subprocess.Popen(command, **{"env": self.environment, **pipes, **settings}) as process:
+            try:
+                yield process
+            finally:
+                if process.poll() is None and sys.exc_info()[0] is not None:
+                    process.kill()
 
     def process(self, *arguments: object, **settings: Any) -> tuple[int, str, str]:  # noqa: ANN401 - of Popen
         """Run a command as a process of its own; give exit code, output and error output."""

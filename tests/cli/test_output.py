@@ -85,8 +85,9 @@ def plain(stream: io.StringIO) -> Console:
 
 
 @pytest.mark.parametrize("make", [plain, lambda stream: console_on(stream, width=40)])
-def test_consoles(make: Any) -> None:  # noqa: ANN401 - makes a console
+def test_consoles(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401 - makes a console
     """Headings, sentences and tables, with and without `rich`, in the width asked for."""
+    monkeypatch.delenv("COLUMNS", raising=False)
     stream = io.StringIO()
     console = make(stream)
     console.heading("First")
