@@ -238,6 +238,13 @@ class Admission:
 
         return self._storage.write(work)
 
+    def partner(self, partner_id: str) -> Partner:
+        """Give a partner, else raise `NotFound` (`partner_unknown`)."""
+        found = self._storage.read(lambda tx: tx.partners.get([partner_id]))
+        if partner_id not in found:
+            raise NotFound(reason("partner_unknown", partner_id=partner_id[:80]))
+        return found[partner_id]
+
     def partners(self, *, after: str = "", limit: int = 1000) -> Sequence[Partner]:
         """List partners by rising id, after an id."""
         return self._storage.read(lambda tx: tx.partners.list(after=after, limit=limit))

@@ -17,10 +17,11 @@ from consignment.domain.journal import Fact, FactKind
 from consignment.domain.message import Message, OutboxEntry, Recipient, message_id_of
 from consignment.domain.order import ConsignmentDemand, OrderState, PurchaseOrder
 from consignment.domain.partner import Partner
-from consignment.domain.placing import placed_message, plan_orders
+from consignment.domain.placing import placed_message, plan_orders, reserved_by
 from consignment.domain.product import ConsignedProduct
-from consignment.domain.quota import Quota, exceeded
+from consignment.domain.quota import Quota
 from consignment.domain.settings import Settings
+from consignment.domain.text import check_text
 from consignment.ports.clock import Clock
 from consignment.ports.storage import DemandRecord, Storage
 
@@ -213,8 +214,9 @@ class Dispatch:
 
         What is there is still sold, reported and settled. Raises `NotFound` (`order_unknown`) and
         `IllegalTransition` (`order_state`) before anything was procured (then it is cancelled) or
-        after completion.
+        after completion, and `InvalidValue` when the reason is no text.
         """
+        check_text(why, "reason", 500)
 
         def change(order: PurchaseOrder, _: datetime) -> PurchaseOrder:
             closed = order.short_closed()
@@ -285,23 +287,14 @@ def _plan(
         sales_partner_known=demand.sales_partner_id in known.sales_partner_ids,
         now=known.now,
         today=known.today,
+        quotas=known.quotas,
+        taken=taken,
     )
-    orders = [order for order in planned if isinstance(order, PurchaseOrder)]
-    if not orders:
-        return planned
-    wanted: dict[QuotaKey, int] = {}
-    quotas: dict[QuotaKey, Quota] = {}
-    for order in orders:
-        for key, amount in order.reservations().items():
-            wanted[key] = wanted.get(key, 0) + amount
-        quotas.update((quota.key, quota) for quota in known.quotas[order.partner_id])
-    if not quotas:
-        return orders
-    if faults := exceeded(quotas.values(), wanted, taken):
-        return faults
-    for key in quotas.keys() & wanted.keys():
-        taken[key] = taken.get(key, 0) + wanted[key]
-    return orders
+    if any(known.quotas.values()):
+        orders = [order for order in planned if isinstance(order, PurchaseOrder)]
+        for key, amount in reserved_by(orders).items():
+            taken[key] = taken.get(key, 0) + amount
+    return planned
 
 
 def _order(tx: Transaction, order_id: str) -> PurchaseOrder:

@@ -95,7 +95,7 @@ class Settling:
 
         The order may still be running: then it is what the figures so far would give. Raises
         `NotFound` (`order_unknown`), `Refused`: `order_state` (ended without a sale, or settled
-        already: see `of_order`), `rule_missing`, `rule_currency_differs`.
+        already: see `of_order`), `rule_missing`, `rule_currency_differs`, `amount_too_large`.
         """
         now = self._clock.now()
 

@@ -56,10 +56,16 @@ def reasons_of(refused: Refused) -> list[dict[str, Any]]:
 class Bank:
     """A desk over memory with everything behind it at hand; it has a policy, and stands at NOW."""
 
-    def __init__(self, settings: Settings | None = None, *, policy: bool = True) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        policy: bool = True,
+        messaging: MemoryMessaging | None = None,
+    ) -> None:
         self.clock = ManualClock(builders.NOW)
         self.storage = MemoryStorage()
-        self.messaging = MemoryMessaging()
+        self.messaging = messaging or MemoryMessaging()
         self.ledger = MemoryLedger()
         self.history = KnownCooperations()
         self.desk = Consignment(
@@ -167,11 +173,8 @@ class Bank:
 
     def balance(self, account: str) -> str:
         """Give an account's balance in CNY."""
-        total = sum(each.amount.minor for each in self._postings(account))
+        total = sum(each.amount.minor for each in self.ledger.postings(account))
         return str(Money(total, "CNY"))
-
-    def _postings(self, account: str) -> list[Any]:
-        return list(self.ledger.postings(account))
 
     def later(self, **step: float) -> datetime:
         """Let time pass."""

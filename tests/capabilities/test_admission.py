@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 def codes(decision: AdmissionDecision) -> list[str]:
+    """Give the codes of a decision's reasons."""
     return [each.code for each in decision.reasons]
 
 
@@ -209,6 +210,7 @@ def test_a_partner_id_stands_for_one_registration_number(bank: Bank) -> None:
 
 
 def pending(bank: Bank) -> AdmissionDecision:
+    """Ask for admission without assessments."""
     return bank.desk.admission.request(builders.an_admission_request(assessments=()))
 
 
@@ -241,9 +243,7 @@ def test_a_decided_request_is_not_assessed_again(bank: Bank) -> None:
     """Other assessments for a decided request are a conflict, with the decision."""
     bank.admit()
     with pytest.raises(Conflict) as refused:
-        bank.desk.admission.assess(
-            f"ADM-{FARM}", builders.assessments("95"), actor="officer:wang"
-        )
+        bank.desk.admission.assess(f"ADM-{FARM}", builders.assessments("95"), actor="officer:wang")
     assert reasons_of(refused.value) == [
         {"code": "request_decided", "request_id": f"ADM-{FARM}", "decision": "admitted"}
     ]

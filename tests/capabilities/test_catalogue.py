@@ -18,15 +18,18 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def farm(bank: Bank) -> Bank:
+    """Make a bank with a partner that has nothing to sell yet."""
     bank.admit()
     return bank
 
 
 def counts(result: ImportResult) -> tuple[int, int, int, int]:
+    """Give how many rows were created, updated, unchanged and rejected."""
     return result.created, result.updated, result.unchanged, result.rejected
 
 
 def rejections(result: ImportResult) -> list[tuple[int, list[dict[str, Any]]]]:
+    """Give the rejected rows with their reasons as plain mappings."""
     return [(each.row, [why.as_dict() for why in each.reasons]) for each in result.rejections]
 
 
@@ -242,7 +245,7 @@ def test_no_rows_are_no_import(farm: Bank) -> None:
     """An empty source lands nothing and says so."""
     result = farm.desk.catalogue.import_products(FARM, [])
     assert counts(result) == (0, 0, 0, 0)
-    assert list(result.products) == list(result.rejections) == []
+    assert (len(result.products), len(result.rejections)) == (0, 0)
 
 
 def test_the_result_is_a_sequence(farm: Bank) -> None:
@@ -261,7 +264,5 @@ def test_the_result_is_a_sequence(farm: Bank) -> None:
             products[outside]
     bad = farm.desk.catalogue.import_products(FARM, [row("A", unit="")])
     (rejection,) = bad.rejections
-    assert rejection == Rejection(
-        1, 1, (reason("text_missing", column="unit", value=""),)
-    )
+    assert rejection == Rejection(1, 1, (reason("text_missing", column="unit", value=""),))
     assert rejection.reasons[0].details == {"column": "unit", "value": ""}

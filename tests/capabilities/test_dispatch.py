@@ -126,7 +126,7 @@ def test_every_reason_is_given_at_once(shop: Bank) -> None:
         ("DOLLAR", "-1"),
         ("DEAR", "2"),
     ]
-    lines = tuple(DemandLine(number, quantity) for number, quantity in goods)  # type: ignore[arg-type] # converted
+    lines = tuple(DemandLine(number, quantity) for number, quantity in goods)
     reasons = refusal(shop, ConsignmentDemand("D-1", "retail", "nobody", lines))
     assert reasons == [
         {"code": "sales_partner_unknown", "sales_partner_id": "nobody"},

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import pytest
 
 from consignment.domain.errors import InvalidValue, NotFound
 from consignment.testing import builders
 from tests.capabilities.banks import FARM, ORDER, Bank, reasons_of, row
+
+if TYPE_CHECKING:
+    from consignment.domain.progress import Progress
 
 
 @pytest.fixture
@@ -26,6 +30,7 @@ def orchard(bank: Bank) -> Bank:
 
 
 def found(bank: Bank, text: str) -> list[str]:
+    """Give the numbers of the products found by name."""
     return [each.product_number for each in bank.desk.progress.by_name(text).products]
 
 
@@ -83,7 +88,11 @@ def test_a_product_sums_up_all_its_orders(shop: Bank) -> None:
         builders.returned(ORDER, ("APPLE", "1", "70.00")),
     )
     progress = shop.desk.progress.by_number("APPLE")
-    assert (str(progress.ordered), str(progress.procured), str(progress.unsold)) == ("15", "12", "5")
+    assert (str(progress.ordered), str(progress.procured), str(progress.unsold)) == (
+        "15",
+        "12",
+        "5",
+    )
     assert (str(progress.sold), str(progress.returned), str(progress.net_sold)) == ("8", "1", "7")
     assert (str(progress.gross_sales), str(progress.net_sales)) == ("550.00", "480.00")
     assert progress.currency == "CNY"
@@ -137,6 +146,81 @@ def test_an_unknown_order_is_refused(shop: Bank) -> None:
     with pytest.raises(NotFound) as refused:
         shop.desk.progress.by_order("D-9:green-farm")
     assert refused.value.codes == ("order_unknown",)
+
+
+# By partner, sales partner and business line.
+
+
+def both_farms(shop: Bank) -> None:
+    """Let two partners sell for two sales partners in two business lines."""
+    shop.admit("blue-farm", "retail", "corporate")
+    shop.stock(row("FISH", agreed_price="5.00"), row("SHELL"), partner_id="blue-farm")
+    shop.desk.sales_partners.add(builders.a_sales_partner("sp-wu"))
+    shop.place("D-1", ("APPLE", "10"))
+    shop.desk.dispatch.place(
+        builders.a_demand("D-2", ("APPLE", "1"), ("FISH", "4"), sales_partner_id="sp-wu")
+    )
+    shop.desk.dispatch.place(builders.a_demand("D-3", ("FISH", "2"), business_line="corporate"))
+    shop.take(builders.accepted(), builders.procured(), builders.sold(ORDER, ("APPLE", "3", "70")))
+    for demand_id, quantity in (("D-2", "4"), ("D-3", "2")):
+        order_id, goods = f"{demand_id}:blue-farm", ("FISH", quantity, "6.00")
+        shop.take(
+            builders.accepted(order_id, report_id=f"AC-{demand_id}"),
+            builders.procured(order_id, goods, report_id=f"PR-{demand_id}"),
+            builders.sold(order_id, goods, report_id=f"SR-{demand_id}"),
+            partner_id="blue-farm",
+        )
+
+
+def summed(answers: list[Progress]) -> list[tuple[str, str, str, str]]:
+    """Give number, ordered, net sold and net sales of each answer."""
+    return [
+        (each.product_number, str(each.ordered), str(each.net_sold), str(each.net_sales))
+        for each in answers
+    ]
+
+
+def test_a_partner_is_told_by_product(shop: Bank) -> None:
+    """What was ever ordered of it, over all orders; nothing of others."""
+    both_farms(shop)
+    progress = shop.desk.progress
+    assert summed(progress.by_partner("blue-farm")) == [("FISH", "6", "6", "36.00")]
+    assert summed(progress.by_partner(FARM)) == [("APPLE", "11", "3", "210.00")]
+    assert progress.by_partner(FARM) == [progress.by_number("APPLE")]
+    shop.admit("new-farm")
+    assert progress.by_partner("new-farm") == []
+    with pytest.raises(NotFound) as refused:
+        progress.by_partner("nobody")
+    assert reasons_of(refused.value) == [{"code": "partner_unknown", "partner_id": "nobody"}]
+
+
+def test_a_sales_partner_is_told_of_its_own(shop: Bank) -> None:
+    """Only the orders on its behalf count."""
+    both_farms(shop)
+    progress = shop.desk.progress
+    assert summed(progress.by_sales_partner("sp-wu")) == [
+        ("FISH", "4", "4", "24.00"),
+        ("APPLE", "1", "0", "0.00"),
+    ]
+    assert summed(progress.by_sales_partner("sp-li")) == [
+        ("FISH", "2", "2", "12.00"),
+        ("APPLE", "10", "3", "210.00"),
+    ]
+    with pytest.raises(NotFound) as refused:
+        progress.by_sales_partner("nobody")
+    assert refused.value.codes == ("sales_partner_unknown",)
+
+
+def test_a_business_line_is_told_of_its_own(shop: Bank) -> None:
+    """Orders in other lines do not count; a line without orders has nothing."""
+    both_farms(shop)
+    progress = shop.desk.progress
+    assert summed(progress.by_business_line("corporate")) == [("FISH", "2", "2", "12.00")]
+    assert summed(progress.by_business_line("retail")) == [
+        ("FISH", "4", "4", "24.00"),
+        ("APPLE", "11", "3", "210.00"),
+    ]
+    assert progress.by_business_line("interbank") == []
 
 
 # By name.

@@ -31,6 +31,7 @@ def pushes(bank: Bank) -> list[dict[str, Any]]:
 
 
 def sell(bank: Bank, quantity: str, report_id: str) -> None:
+    """Sell some apples."""
     bank.take(builders.sold(ORDER, ("APPLE", quantity, "70.00"), report_id=report_id))
 
 
@@ -104,7 +105,9 @@ def test_missed_slots_are_caught_up(shop: Bank) -> None:
     shop.later(minutes=45)
     assert shop.desk.push.push_due() == 4
     told = pushes(shop)
-    assert [each["slot"] for each in told] == [f"2026-09-01T0{hour}:00:00Z" for hour in (3, 4, 5, 6)]
+    assert [each["slot"] for each in told] == [
+        f"2026-09-01T0{hour}:00:00Z" for hour in (3, 4, 5, 6)
+    ]
     assert [each["lines"][0]["sold"] for each in told] == ["1", "2", "0", "3"]
     assert [each["lines"][0]["total_sold"] for each in told] == ["1", "3", "3", "6"]
     assert [each["empty"] for each in told] == [False, False, True, False]

@@ -199,9 +199,7 @@ def test_what_is_set_aside_holds_back_what_is_behind_it(shop: Bank) -> None:
 
 def test_many_messages_go_in_some_rounds(shop: Bank) -> None:
     """More than one claim takes."""
-    shop.desk.dispatch.place_many(
-        [builders.a_demand(f"D-{i}", ("APPLE", "1")) for i in range(450)]
-    )
+    shop.desk.dispatch.place_many([builders.a_demand(f"D-{i}", ("APPLE", "1")) for i in range(450)])
     assert shop.desk.relay.deliver_due() == Relayed(done=450)
     assert len(set(shop.messaging.handed_over)) == len(shop.messaging.handed_over) == 450
 
@@ -227,6 +225,7 @@ class Dying:
 
 
 def slow_relay(shop: Bank, meanwhile: Callable[[], object], *, dies: bool) -> Relay:
+    """Make a worker to which something happens while it delivers."""
     return Relay(
         shop.storage, shop.clock, Dying(meanwhile, dies=dies), shop.ledger, shop.desk.settings
     )

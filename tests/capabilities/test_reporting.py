@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from attrs import evolve
 
-from consignment.domain.errors import InvalidValue, NotFound, reason
+from consignment.adapters.memory import MemoryMessaging
+from consignment.domain.errors import DeliveryFailed, InvalidValue, NotFound, reason
 from consignment.domain.journal import FactKind
 from consignment.domain.order import OrderState
 from consignment.domain.report import ReportKind, ReportOutcome
@@ -14,7 +15,9 @@ from consignment.testing import builders
 from tests.capabilities.banks import FARM, ORDER, TO_FARM, TO_LI, Bank, row
 
 if TYPE_CHECKING:
-    from consignment.ports.partner_messaging import Answer
+    from collections.abc import Iterator
+
+    from consignment.ports.partner_messaging import Answer, Inbound
 
 GOODS = "APPLE", "10"
 
@@ -34,21 +37,25 @@ def event(kind: str, data: dict[str, Any], report_id: str = "M-1", **changes: ob
 
 
 def acceptance(report_id: str = "M-1", order_id: str = ORDER) -> bytes:
+    """Write the message that takes an order on."""
     return event("order.accepted", {"order_id": order_id}, report_id)
 
 
 def codes(answer: Answer) -> list[str]:
+    """Give the codes of an answer's reasons."""
     return [each.code for each in answer.reasons]
 
 
 @pytest.fixture
 def placed(shop: Bank) -> Bank:
+    """Make a shop with an order of ten boxes of apples."""
     shop.place()
     return shop
 
 
 @pytest.fixture
 def stocked(placed: Bank) -> Bank:
+    """Make a shop with ten boxes of apples to sell."""
     placed.take(builders.accepted(), builders.procured(ORDER, (*GOODS, "49.50")))
     return placed
 
@@ -352,7 +359,7 @@ def test_a_message_is_read_and_taken(placed: Bank) -> None:
 
 
 def test_a_malformed_message_with_an_id_is_kept_under_it(placed: Bank) -> None:
-    """It is refused with every place named, answered once, and refused again when it comes again."""
+    """It is refused with every place named and answered once, however often it comes."""
     bad = event("goods.sold", {"order_id": ORDER, "lines": [{"quantity": 1}], "x": 1}, time=None)
     (answer,) = placed.desk.reporting.receive(FARM, [bad])
     assert answer.report_id == "M-1"
@@ -445,6 +452,27 @@ def test_a_delivery_that_was_not_finished_comes_again(placed: Bank) -> None:
     assert placed.desk.work().received.repeated == 1
     assert inbound.answers is not None
     assert inbound.answers[0].repeated
+
+
+class Broken(MemoryMessaging):
+    """A channel of which a part cannot be read."""
+
+    def inbound(self) -> Iterator[Inbound]:
+        yield from super().inbound()
+        raise DeliveryFailed("blue-farm: Permission denied")
+
+
+def test_trouble_with_the_channel_keeps_no_other_work_back() -> None:
+    """What could be read is taken, the trouble is told, and all the rest is done."""
+    channel = Broken()
+    shop = Bank(messaging=channel).open_shop()
+    shop.place()
+    channel.put(FARM, acceptance())
+    work = shop.desk.work()
+    assert work.received.taken == 1
+    assert work.received.trouble == "blue-farm: Permission denied"
+    assert work.messages.done == 1
+    assert shop.state() is OrderState.ACCEPTED
 
 
 # Asking.

@@ -49,6 +49,7 @@ def without_rules() -> Bank:
 
 
 def shares(settlement: Settlement) -> dict[str, tuple[int, int, CreditState]]:
+    """Give the shares: in all, withheld, and what became of each."""
     return {
         each.beneficiary: (each.share_minor, each.withheld_minor, each.state)
         for each in settlement.shares
@@ -122,9 +123,7 @@ def test_a_completed_order_is_settled(sold_out: Bank) -> None:
     assert str(settlement.credited_total) == "125.45"
     assert sold_out.state() is OrderState.SETTLED
     instructions = [
-        entry.intent
-        for entry in sold_out.entries()
-        if isinstance(entry.intent, CreditInstruction)
+        entry.intent for entry in sold_out.entries() if isinstance(entry.intent, CreditInstruction)
     ]
     assert [(each.key, each.beneficiary, str(each.amount)) for each in instructions] == [
         (f"{ORDER}:1:bank", "bank", "38.60"),
@@ -227,13 +226,10 @@ def test_only_a_completed_order_is_settled(shop: Bank) -> None:
         with pytest.raises(Refused) as refused:
             ask(ORDER)
         assert refused.value.codes == ("order_state",)
-    for ask in (
-        shop.desk.settlement.settle,
-        shop.desk.settlement.preview,
-        shop.desk.settlement.of_order,
-    ):
+    settling = shop.desk.settlement
+    for look in (settling.settle, settling.preview, settling.of_order):
         with pytest.raises(NotFound) as missing:
-            ask("D-9:green-farm")
+            look("D-9:green-farm")
         assert missing.value.codes == ("order_unknown",)
 
 

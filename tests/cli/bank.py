@@ -10,14 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import pytest
 from attrs import frozen
 
 from consignment.adapters.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import pytest
 
 __all__ = ["AKSU", "EXPECTED", "ORDER", "PARTNER", "Bank", "codes"]
 
@@ -72,7 +71,8 @@ class Bank:
     @contextmanager
     def start(self, *arguments: object, **settings: Any) -> Iterator[subprocess.Popen[bytes]]:  # noqa: ANN401 - of Popen
         """Start a command as a process of its own, which is ended at the latest with the block."""
-        command = [sys.executable, "-m", "consignment.adapters.cli", *map(str, arguments)]
+        program = settings.pop("program", ("-m", "consignment.adapters.cli"))
+        command = [sys.executable, *program, *map(str, arguments)]
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         with subprocess.Popen(command, **{"env": self.environment, **pipes, **settings}) as process:
             try:

@@ -25,6 +25,7 @@ def chosen(shape: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
 
 
 def used(bank: Bank) -> str:
+    """Give what is used of the only quota."""
     (quota,) = bank.run("quota", "show")
     assert quota["scope"] == "business_line:retail"
     return str(quota["used"])
@@ -32,6 +33,15 @@ def used(bank: Bank) -> str:
 
 def test_every_figure_comes_out(bank: Bank) -> None:
     """From an admission request to a credited profit, each figure is the one worked out by hand."""
+    check_beginning(bank)
+    check_order_and_reports(bank)
+    check_progress(bank)
+    check_settlement(bank)
+    check_credits(bank)
+
+
+def check_beginning(bank: Bank) -> None:
+    """Admission, import and terms."""
     bank.run("init")
     assert bank.run("policy", "set", AKSU / "policy.json", "--at", ADMITTED) == {
         "version": "2026-1"
@@ -57,6 +67,9 @@ def test_every_figure_comes_out(bank: Bank) -> None:
     rule = bank.run("rule", "add", AKSU / "rule.json", "--at", ADMITTED)
     assert rule == {"rule_id": "aksu-profit", "version": 1}
 
+
+def check_order_and_reports(bank: Bank) -> None:
+    """The order, and quota used after each stage of the partner's messages."""
     (order,) = bank.run("order", "place", AKSU / "demand.json", "--at", ORDERED)["orders"]
     assert chosen(order, EXPECTED["order"]) == EXPECTED["order"]
     assert (order["partner_id"], order["state"]) == (PARTNER, "placed")
@@ -81,6 +94,9 @@ def test_every_figure_comes_out(bank: Bank) -> None:
     assert used_after["sent_back"] == expected_used["after_sent_back"]
     assert used_after["completed"] == expected_used["after_sent_back"]
 
+
+def check_progress(bank: Bank) -> None:
+    """Progress by order, number and name."""
     by_order = bank.run("progress", "--order", ORDER)["products"]
     assert [each["product_number"] for each in by_order] == list(EXPECTED["progress"])
     for shape in by_order:
@@ -93,15 +109,21 @@ def test_every_figure_comes_out(bank: Bank) -> None:
         assert [each["product_number"] for each in found["products"]] == numbers
         assert found["next_page"] is None
 
+
+def check_settlement(bank: Bank) -> None:
+    """Preview and settlement."""
     at = ("--at", "2026-11-03T09:00:00+08:00")
     preview = bank.run("settle", ORDER, "--preview", *at)
     assert chosen(preview, EXPECTED["settlement"]) == EXPECTED["settlement"]
     assert preview["preview"]
     settled = bank.run("settle", ORDER, *at)
     assert chosen(settled, EXPECTED["settlement"]) == EXPECTED["settlement"]
-    assert used(bank) == expected_used["after_settlement"]
+    assert used(bank) == EXPECTED["quota_used"]["after_settlement"]
 
-    done = bank.run("work", *at)
+
+def check_credits(bank: Bank) -> None:
+    """Credits, statement and accounts."""
+    done = bank.run("work", "--at", "2026-11-03T09:00:00+08:00")
     assert (done["credited"], done["settled"], done["set_aside"]) == (2, 0, 0)
     statement = bank.run("statement", ORDER)
     assert chosen(statement, EXPECTED["settlement"]) == EXPECTED["settlement"]
@@ -155,5 +177,11 @@ def test_inbound_files_are_taken_by_work(bank: Bank) -> None:
     assert {each["code"] for each in refusal["reasons"]} == {"completion_unreconciled"}
     assert [path.name for path in (inbound / "done").iterdir()] == ["1.jsonl"]
     assert (inbound / "refused" / "2.json.reasons.json").exists()
+    (inbound / "3.json").write_bytes(messages[9])
+    (inbound / "4.json").write_bytes(b"nonsense")
+    code, out, _ = bank.say("work", "--at", "2026-09-03T16:00:00+08:00")
+    assert code == 0
+    assert "refused: CP-1: completion_unreconciled" in out
+    assert "refused: message without id: not_json" in out
     code, out, _ = bank.say("work", "--at", "2026-09-03T16:00:00+08:00")
     assert (code, out) == (0, "Nothing was due.\n")

@@ -60,6 +60,7 @@ def receive(bank: Bank, *messages: object, partner: str = PARTNER) -> dict[str, 
 
 
 def refused_codes(answer: dict[str, Any]) -> list[str]:
+    """Give the reasons of the only refused message."""
     (refusal,) = answer["refusals"]
     return [each["code"] for each in refusal["reasons"]]
 
@@ -141,6 +142,7 @@ def test_a_partner_that_is_not_admitted_imports_nothing(bank: Bank) -> None:
 
 
 def admission(bank: Bank, **members: object) -> Path:
+    """Write an admission request of a partner with other members."""
     partner = json.loads((AKSU / "admission.json").read_text("utf-8"))["partner"]
     return bank.changed("admission.json", partner={**partner, **members})
 
@@ -275,6 +277,7 @@ def test_a_report_before_acceptance(bank: Bank) -> None:
 
 
 def on_sale(bank: Bank) -> None:
+    """Let the order be accepted and its goods be procured."""
     bank.placed()
     messages = (AKSU / "messages.jsonl").read_bytes().splitlines()
     path = bank.write("begin.jsonl", b"\n".join(messages[:2]))
@@ -282,6 +285,7 @@ def on_sale(bank: Bank) -> None:
 
 
 def line(quantity: str, **members: str) -> dict[str, str]:
+    """Give a line of a report."""
     return {"product_number": "AKS-APPLE-5KG", "quantity": quantity, **members}
 
 

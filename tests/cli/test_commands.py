@@ -90,12 +90,15 @@ def test_partners_and_their_standing(bank: Bank) -> None:
     assert len(bank.run("partner", "list", "--due-for-review", *later)) == 1
     why = ("--reason", "late", "--actor", "officer:wang")
     assert bank.run("partner", "suspend", PARTNER, *why)["status"] == "suspended"
+    assert bank.say("partner", "reinstate", PARTNER, *why)[1] == f"{PARTNER} is admitted.\n"
+    assert bank.run("partner", "suspend", PARTNER, *why)["status"] == "suspended"
     assert bank.run("partner", "reinstate", PARTNER, *why)["status"] == "admitted"
     assert bank.run("partner", "exit", PARTNER, *why, "--without-cause")["status"] == "exited"
     assert "exited" in bank.say("partner", "list")[1]
     fact = bank.run("journal")[-1]
     assert (fact["kind"], fact["actor"]) == ("partner_exited", "officer:wang")
     assert fact["data"] == {"reason": "late", "for_cause": False}
+    assert "    reason late, for_cause False, actor officer:wang\n" in bank.say("journal")[1]
 
 
 def test_importing_again_changes_nothing(bank: Bank) -> None:
@@ -108,6 +111,8 @@ def test_importing_again_changes_nothing(bank: Bank) -> None:
     code, out, err = bank.say("import", PARTNER, path, "--at", ADMITTED)
     assert (code, err) == (0, "")
     assert "新商品" in out
+    bad = bank.write("bad.jsonl", "{}\n")
+    assert "number" not in bank.say("import", PARTNER, bad, "--at", ADMITTED)[1]
     assert f"{path}:2: text_missing (column name" in out
 
 
@@ -230,7 +235,7 @@ def test_what_people_see_of_a_settlement(bank: Bank) -> None:
 def test_a_loss_is_shown(bank: Bank) -> None:
     """A loss is told as such, and nobody is credited."""
     bank.placed()
-    kinds = {
+    kinds: dict[str, dict[str, Any]] = {
         "goods.procured": {"lines": [line("unit_cost", "90.00")], "final": True},
         "goods.sold": {"lines": [line("unit_price", "10.00")]},
         "order.completed": {},
@@ -258,6 +263,7 @@ def test_a_loss_is_shown(bank: Bank) -> None:
 
 
 def line(price: str, value: str) -> dict[str, str]:
+    """Give a line of a report on one box of apples."""
     return {"product_number": "AKS-APPLE-5KG", "quantity": "1", price: value}
 
 
@@ -270,6 +276,9 @@ def test_what_people_see_of_messages(bank: Bank) -> None:
     assert (code, err) == (1, "")
     assert f"{path}:2: SR-1: order_state" in out
     assert f"{path}:3: message without id: not_json" in out
+    path = bank.write("none.jsonl", b"nonsense\n" * 30)
+    out = bank.say("receive", "--partner", PARTNER, path, "--at", ORDERED)[1]
+    assert (out.count("not_json"), out.count("… and 10 more")) == (20, 1)
 
 
 @pytest.mark.parametrize("command", [("quota", "show"), ("outbox", "list"), ("journal",)])
@@ -279,6 +288,14 @@ def test_nothing_there_yet(bank: Bank, command: tuple[str, ...]) -> None:
     assert bank.run(*command) == []
     code, _, err = bank.say(*command)
     assert (code, err) == (0, "")
+
+
+def test_a_sales_partner_without_a_schedule(bank: Bank) -> None:
+    """Without a schedule no sales data are sent."""
+    bank.run("init")
+    path = bank.changed("sales_partner.json", push_schedule=None)
+    assert bank.run("sales-partner", "add", path)["next_push_at"] is None
+    assert bank.say("sales-partner", "add", path)[1] == "Sales partner sp-li (李明) is there.\n"
 
 
 def test_terms_for_people(bank: Bank) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from consignment.adapters.cli.demo.checking import check
 from tests.cli.bank import AKSU, EXPECTED, ORDER
@@ -66,7 +66,11 @@ def test_a_figure_that_is_not_as_expected(bank: Bank) -> None:
     """The check names each figure that differs."""
 
     class Stage:
-        results = {**EXPECTED, "order": {"order_id": ORDER, "agreed_value": "1.00"}, "import": None}
+        results: ClassVar = {
+            **EXPECTED,
+            "order": {"order_id": ORDER, "agreed_value": "1.00"},
+            "import": None,
+        }
 
         def paper(self, name: str) -> bytes:
             return (AKSU / name).read_bytes()

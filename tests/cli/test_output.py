@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 def written(document: object) -> str:
+    """Write a document."""
     stream = io.StringIO()
     DocumentWriter(stream).write(document)
     return stream.getvalue()
@@ -79,6 +80,7 @@ def test_a_failure_before_anything_was_written() -> None:
 
 
 def plain(stream: io.StringIO) -> Console:
+    """Make the console that there is without `rich`."""
     from consignment.adapters.cli import console  # noqa: PLC0415 - what is used without rich
 
     return console._PlainConsole(stream, 40)

@@ -26,6 +26,7 @@ WITHOUT_RICH = (
 
 
 def many_rows(bank: Bank, count: int) -> str:
+    """Write a file of many products."""
     rows = "".join(f"N-{i},商品 {i},BX,CNY,1.00\n" for i in range(count))
     return str(bank.write("many.csv", "number,name,unit,currency,agreed_price\n" + rows))
 
@@ -58,10 +59,13 @@ def test_text_is_utf_8_in_any_locale(bank: Bank) -> None:
 def test_an_argument_that_is_no_text(bank: Bank) -> None:
     """An argument that is not UTF-8 is refused like any other wrong one."""
     bank.placed()
-    command = [sys.executable, "-m", "consignment.adapters.cli", "order", "show", b"\xff\xfe"]
-    for option in ([], ["--json"]):
+    words = ("-m", "consignment.adapters.cli", "order", "show", "\udcff\udcfe")
+    for option in ((), ("--json",)):
         done = subprocess.run(
-            [*command, *option], env=bank.environment, capture_output=True, check=False
+            [sys.executable, *words, *option],
+            env=bank.environment,
+            capture_output=True,
+            check=False,
         )
         assert done.returncode == 1
         assert b"Traceback" not in done.stderr
@@ -77,11 +81,18 @@ def test_no_progress_bar_in_a_pipe(bank: Bank) -> None:
     assert "5000" in out
 
 
-def on_terminal(bank: Bank, *arguments: str, **environment: str) -> str:
+def on_terminal(
+    bank: Bank,
+    *arguments: str,
+    program: tuple[str, str] = ("-m", "consignment.adapters.cli"),
+    **environment: str,
+) -> str:
     """Run a command on a terminal of its own and give what is shown there."""
     ours, theirs = pty.openpty()
     settings = {**bank.environment, "TERM": "xterm-256color", "COLUMNS": "80", **environment}
-    with bank.start(*arguments, stdout=theirs, stderr=theirs, env=settings) as process:
+    with bank.start(
+        *arguments, program=program, stdout=theirs, stderr=theirs, env=settings
+    ) as process:
         os.close(theirs)
         shown = b""
         while True:
@@ -164,6 +175,10 @@ def test_without_rich(bank: Bank) -> None:
         assert (plain.returncode, plain.stderr) == (0, b"")
         assert "AKS-APPLE-5KG" in plain.stdout.decode()
         assert b"\x1b" not in plain.stdout
+    arguments = ["import", PARTNER, str(AKSU / "products.csv"), "--at", ADMITTED]
+    shown = on_terminal(bank, *arguments, program=("-c", WITHOUT_RICH))
+    assert "unchanged" in shown
+    assert "\x1b" not in shown
     code, out, _ = bank.process("order", "show", ORDER, "--json")
     plain = subprocess.run(
         [*command, "order", "show", ORDER, "--json"],

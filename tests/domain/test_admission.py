@@ -302,16 +302,27 @@ def test_a_requests_digest_tells_contents_apart() -> None:
 
 
 def test_admitting_keeps_other_lines() -> None:
-    """A new admission replaces that of its line, and clears an exit."""
-    partner = a_partner(lines=("corporate", "retail"), status=PartnerStatus.EXITED)
+    """A new admission replaces that of its line."""
+    partner = a_partner(lines=("corporate", "retail"))
     admission = LineAdmission("retail", date(2030, 1, 1), "2026-2", "ADM-2")
     admitted = partner.admitted(details(name="新名"), [admission])
     assert admitted.status is PartnerStatus.ADMITTED
     assert admitted.admissions == (partner.admissions[0], admission)
     assert admitted.details.name == "新名"
-    assert not admitted.exited_for_cause
     assert admitted.review_on == partner.admissions[0].valid_until
     assert a_partner(lines=()).review_on is None
+
+
+def test_admission_after_an_exit_begins_anew() -> None:
+    """What the partner was admitted to before it left does not come back with another line."""
+    partner = a_partner(lines=("corporate", "retail")).exited(for_cause=False)
+    admission = LineAdmission("retail", date(2030, 1, 1), "2026-2", "ADM-2")
+    admitted = partner.admitted(partner.details, [admission])
+    assert admitted.status is PartnerStatus.ADMITTED
+    assert not admitted.exited_for_cause
+    assert admitted.admissions == (admission,)
+    (fault,) = admitted.ordering_faults("corporate", date(2026, 9, 1))
+    assert fault.code == "line_not_admitted"
 
 
 def test_partners_change_their_status_in_order() -> None:

@@ -1,4 +1,4 @@
-"""The story of `docs` and `examples/aksu`, told as one test: from a request to a credited profit."""
+"""The story of `examples/aksu`, told as one test: from a request to a credited profit."""
 
 from __future__ import annotations
 
@@ -52,11 +52,14 @@ def reports() -> dict[str, list[bytes]]:
 
 
 def progress_figures(progress: Progress) -> dict[str, str]:
+    """Give the figures of an answer that are expected."""
     wanted = EXPECTED["progress"][progress.product_number]
     return {name: str(getattr(progress, name)) for name in wanted}
 
 
 def settlement_figures(settlement: Settlement) -> dict[str, Any]:
+    """Give a settlement in the form of what is expected."""
+
     def minor(amount: int) -> str:
         return f"{amount // 100}.{amount % 100:02d}"
 
@@ -78,6 +81,7 @@ def settlement_figures(settlement: Settlement) -> dict[str, Any]:
 
 
 def names_found(desk: Consignment, text: str) -> list[str]:
+    """Give the numbers of the products found by name."""
     return [each.product_number for each in desk.progress.by_name(text).products]
 
 
@@ -194,9 +198,9 @@ def test_a_partner_is_admitted_sells_and_the_profit_is_credited(bank: Desk) -> N
     # Anybody can ask how the goods sold, by number, by order, and by a part of the name.
     numbers = list(EXPECTED["progress"])
     by_number = desk.progress.by_numbers(numbers)
-    assert {
-        each.product_number: progress_figures(each) for each in by_number
-    } == EXPECTED["progress"]
+    assert {each.product_number: progress_figures(each) for each in by_number} == EXPECTED[
+        "progress"
+    ]
     assert {
         each.product_number: progress_figures(each) for each in desk.progress.by_order(ORDER)
     } == EXPECTED["progress"]
@@ -222,8 +226,9 @@ def test_a_partner_is_admitted_sells_and_the_profit_is_credited(bank: Desk) -> N
     assert settlement_figures(settlement) == EXPECTED["settlement"]
     assert settlement.explanation == preview.explanation
     shares = EXPECTED["settlement"]["shares"]
-    assert balance(bank.ledger, f"sales_partner:{SALES_PARTNER}") == (
-        shares["sales_partner"]["credited"]
+    assert (
+        balance(bank.ledger, f"sales_partner:{SALES_PARTNER}")
+        == (shares["sales_partner"]["credited"])
     )
     assert balance(bank.ledger, "bank") == shares["bank"]["credited"]
     assert balance(bank.ledger, f"partner:{PARTNER}") == (

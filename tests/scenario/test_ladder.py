@@ -18,6 +18,7 @@ PARTNER = "green-farm"
 
 
 def ladder(method: LadderMethod) -> Ladder:
+    """Make the ladder of the scenario."""
     return Ladder(
         method=method,
         bands=tuple(Band(each["from"], each["percent"]) for each in SCENARIO["bands"]),

@@ -49,6 +49,7 @@ def prepare(desk: Consignment) -> None:
 
 
 def demand_of(name: str) -> ConsignmentDemand:
+    """Give the demand that yields one of the orders."""
     order = ORDERS[name]
     return builders.a_demand(name, (NUMBER, order["amount"]), business_line=order["business_line"])
 
@@ -90,7 +91,7 @@ def expect_one_order(desk: Consignment, winner: str, loser: str) -> None:
 
 @pytest.mark.parametrize(("winner", "loser"), [("O1", "O2"), ("O2", "O1")])
 def test_the_first_of_two_orders_passes(bank: Desk, winner: str, loser: str) -> None:
-    """One after the other: the first passes, the second is told what is left, and leaves nothing."""
+    """The first passes; the second is told what is left, and leaves nothing."""
     prepare(bank.desk)
     bank.desk.dispatch.place(demand_of(winner))
     with pytest.raises(Refused) as refused:
@@ -111,11 +112,13 @@ def test_the_first_of_two_orders_in_one_batch_passes(bank: Desk, winner: str, lo
 
 
 def test_of_two_processes_at_once_exactly_one_passes(tmp_path: Path) -> None:
-    """Two processes race for the same quota, again and again: one passes, the other leaves nothing."""
+    """Two processes race for one quota, again and again: one passes, one leaves nothing."""
     template = tmp_path / "template"
     template.mkdir()
     now = builders.NOW
-    with Consignment.open(f"sqlite:///{template / 'bank.db'}", mailbox=template / "mailbox") as desk:
+    with Consignment.open(
+        f"sqlite:///{template / 'bank.db'}", mailbox=template / "mailbox"
+    ) as desk:
         prepare(desk)
     folders = [tmp_path / f"race-{i}" for i in range(RACES)]
     for folder in folders:
@@ -136,9 +139,7 @@ def test_of_two_processes_at_once_exactly_one_passes(tmp_path: Path) -> None:
         assert racer.exitcode == 0
     for folder, first, second in zip(folders, told_by["O1"], told_by["O2"], strict=True):
         assert [first, second].count("passed") == 1
-        winner, loser, reasons = (
-            ("O1", "O2", second) if first == "passed" else ("O2", "O1", first)
-        )
+        winner, loser, reasons = ("O1", "O2", second) if first == "passed" else ("O2", "O1", first)
         expect_refusal(reasons, winner)
         with open_desk(folder, now) as desk:
             expect_one_order(desk, winner, loser)

@@ -3,9 +3,9 @@
     python -m tests.system.crashing TEMPLATE SCRATCH FIRST STEP EVERY
 
 A point is any SQL statement, BEGIN and COMMIT among them, and any file that is opened, made,
-renamed or removed below the folder; the worker is killed just before. For each point this process forks a
-child that works until it is killed, and another that starts again; it has nothing open when it
-forks. For each point it prints one line of JSON.
+renamed or removed below the folder; the worker is killed just before. For each point this process
+forks a child that works until it is killed, and another that starts again; it has nothing open
+when it forks. For each point it prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -100,8 +100,7 @@ def _work(folder: Path, last: int) -> list[str]:
     listen(Pool, "connect", lambda driver, _: driver.set_trace_callback(countdown.reach))
     with open_desk(folder) as desk:
         desk.work()
-        passed = list(countdown.passed)
-    return passed
+        return list(countdown.passed)
 
 
 def _start_again(folder: Path) -> dict[str, Any]:
@@ -180,6 +179,11 @@ def _differences(wanted: Any, found: Any) -> list[str]:  # noqa: ANN401 - states
     return [] if wanted == found else [f"{wanted!r} without, {found!r} after the crash"]
 
 
+def _say(told: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
+
+
 def main(template: Path, scratch: Path, first: int, step: int, every: int) -> None:
     """Kill at the points first, first + step, … until none is left."""
     answer = scratch / f"answer-{first}.json"
@@ -193,7 +197,7 @@ def main(template: Path, scratch: Path, first: int, step: int, every: int) -> No
     assert _in_child(lambda: _work(folder, _NEVER), answer) is None
     passed = json.loads(answer.read_text("utf-8"))
     assert isinstance(passed, list), passed
-    print(json.dumps({"points": len(passed), "passed": passed}), flush=True)
+    _say({"points": len(passed), "passed": passed})
     for point in range(first, len(passed) + 1, step * every):
         folder = scratch / f"point-{point}"
         shutil.copytree(template, folder)
@@ -209,7 +213,7 @@ def main(template: Path, scratch: Path, first: int, step: int, every: int) -> No
                 told["error"] = found["error"]
             elif wrong := _differences(wanted, found):
                 told["error"] = wrong[:20]
-        print(json.dumps(told), flush=True)
+        _say(told)
         shutil.rmtree(folder)
 
 

@@ -79,9 +79,7 @@ def balance(books: AccountBook, account: str) -> str:
 
 def used(desk: Consignment, currency: str = "CNY") -> dict[str, str]:
     """Give what is used of each quota, by scope."""
-    return {
-        each.scope: str(each.used) for each in desk.quotas.show() if each.currency == currency
-    }
+    return {each.scope: str(each.used) for each in desk.quotas.show() if each.currency == currency}
 
 
 def every_entry(desk: Consignment) -> list[OutboxEntry]:

@@ -33,7 +33,11 @@ def open_desk(folder: Path, now: datetime) -> Consignment:
 
 
 def place_at_once(
-    folders: Sequence[Path], now: datetime, demand: ConsignmentDemand, start: Barrier, told: Any  # noqa: ANN401 - a connection
+    folders: Sequence[Path],
+    now: datetime,
+    demand: ConsignmentDemand,
+    start: Barrier,
+    told: Any,  # noqa: ANN401 - a connection
 ) -> None:
     """Place a demand in each folder's desk, each time at the same moment as the other process."""
     outcomes: list[Outcome] = []
@@ -49,7 +53,11 @@ def place_at_once(
 
 
 def work_at_once(
-    folders: Sequence[Path], now: datetime, rounds: int, start: Barrier, told: Any  # noqa: ANN401 - a connection
+    folders: Sequence[Path],
+    now: datetime,
+    rounds: int,
+    start: Barrier,
+    told: Any,  # noqa: ANN401 - a connection
 ) -> None:
     """Do the work of each folder's desk some times, beginning at once with the other process."""
     done = []

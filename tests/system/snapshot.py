@@ -12,10 +12,13 @@ from attrs import define, field
 from consignment.domain.message import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from consignment.adapters.memory import MemoryLedger, MemoryStorage
+    from consignment.adapters.memory.tables import Data
+
+    Rows = Callable[[str], Iterable[dict[str, Any]]]
 
 __all__ = ["Snapshot", "check", "of_memory", "of_sqlite"]
 
@@ -75,6 +78,20 @@ def of_memory(storage: MemoryStorage, ledger: MemoryLedger) -> Snapshot:
     """Read the tables of a memory store and its ledger."""
     data = storage._data
     shot = Snapshot()
+    _orders_of_memory(data, shot)
+    _profit_of_memory(data, shot)
+    _events_of_memory(data, shot)
+    for account in ledger.accounts:
+        for posting in ledger.postings(account, limit=10**6):
+            shot.postings.append(
+                (posting.key, account, posting.amount.currency, posting.amount.minor)
+            )
+        for amount in ledger.balance(account):
+            shot.balances[account, amount.currency] = amount.minor
+    return shot
+
+
+def _orders_of_memory(data: Data, shot: Snapshot) -> None:
     for order in data.orders.values():
         shot.orders[order.order_id] = {
             "partner_id": order.partner_id,
@@ -104,6 +121,9 @@ def of_memory(storage: MemoryStorage, ledger: MemoryLedger) -> Snapshot:
             "last_sale_at": _micros(row.tally.last_sale_at),
             "last_report_at": _micros(row.tally.last_report_at),
         }
+
+
+def _profit_of_memory(data: Data, shot: Snapshot) -> None:
     for quota_row in data.quotas.values():
         quota = quota_row.quota
         shot.quotas[quota.scope, quota.currency] = quota.limit_minor, quota.used_minor
@@ -117,6 +137,9 @@ def of_memory(storage: MemoryStorage, ledger: MemoryLedger) -> Snapshot:
                     "withheld_minor": share.withheld_minor,
                     "state": share.state.value,
                 }
+
+
+def _events_of_memory(data: Data, shot: Snapshot) -> None:
     for record in data.reports.values():
         shot.reports[record.partner_id, record.report_id] = {
             "kind": record.kind.value,
@@ -146,14 +169,6 @@ def of_memory(storage: MemoryStorage, ledger: MemoryLedger) -> Snapshot:
         each.sales_partner_id: (_micros(each.next_push_at), _micros(each.pushed_until))
         for each in data.sales_partners.values()
     }
-    for account in ledger.accounts:
-        for posting in ledger.postings(account, limit=10**6):
-            shot.postings.append(
-                (posting.key, account, posting.amount.currency, posting.amount.minor)
-            )
-        for amount in ledger.balance(account):
-            shot.balances[account, amount.currency] = amount.minor
-    return shot
 
 
 def connect(file: Path) -> sqlite3.Connection:
@@ -171,6 +186,14 @@ def of_sqlite(connection: sqlite3.Connection) -> Snapshot:
 
     shot = Snapshot()
     connection.execute("BEGIN")
+    _orders_of_sqlite(rows, shot)
+    _profit_of_sqlite(rows, shot)
+    _events_of_sqlite(rows, shot)
+    connection.execute("COMMIT")
+    return shot
+
+
+def _orders_of_sqlite(rows: Rows, shot: Snapshot) -> None:
     for row in rows("SELECT * FROM orders"):
         shot.orders[row["order_id"]] = {
             **{name: row[name] for name in ("partner_id", "business_line", "currency", "state")},
@@ -202,6 +225,9 @@ def of_sqlite(connection: sqlite3.Connection) -> Snapshot:
                 )
             },
         }
+
+
+def _profit_of_sqlite(rows: Rows, shot: Snapshot) -> None:
     for table in ("quotas", "partner_quotas"):
         for row in rows(f"SELECT * FROM {table}"):  # noqa: S608 - two tables of ours
             key = row["scope"], row["currency"]
@@ -212,6 +238,9 @@ def of_sqlite(connection: sqlite3.Connection) -> Snapshot:
         shot.shares[row["order_id"], row["sequence"], row["beneficiary"]] = {
             name: row[name] for name in ("account", "share_minor", "withheld_minor", "state")
         }
+
+
+def _events_of_sqlite(rows: Rows, shot: Snapshot) -> None:
     for row in rows("SELECT * FROM reports"):
         shot.reports[row["partner_id"], row["report_id"]] = {
             **{name: row[name] for name in ("kind", "order_id", "outcome", "pushed_slot")},
@@ -251,8 +280,6 @@ def of_sqlite(connection: sqlite3.Connection) -> Snapshot:
     for row in rows("SELECT * FROM ledger_balances"):
         key = row["account"], row["currency"]
         shot.balances[key] = shot.balances.get(key, 0) + row["balance_minor"]
-    connection.execute("COMMIT")
-    return shot
 
 
 def check(shot: Snapshot) -> None:
@@ -278,9 +305,7 @@ def _quantities(shot: Snapshot) -> None:
 
 def _tallies(shot: Snapshot) -> None:
     """A product's tally is the sum over the lines of its orders."""
-    sums: dict[str, dict[str, int]] = {
-        number: dict.fromkeys(LINE, 0) for number in shot.products
-    }
+    sums: dict[str, dict[str, int]] = {number: dict.fromkeys(LINE, 0) for number in shot.products}
     for (order_id, number), line in shot.lines.items():
         void = shot.orders[order_id]["state"] in VOID
         for name in LINE:

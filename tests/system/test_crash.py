@@ -28,6 +28,7 @@ SHARDS = min(4, os.cpu_count() or 1)
 
 
 def event(kind: str, report_id: str, data: dict[str, Any]) -> str:
+    """Write a message as a partner sends it."""
     return json.dumps(
         {
             "specversion": "1.0",
@@ -41,6 +42,7 @@ def event(kind: str, report_id: str, data: dict[str, Any]) -> str:
 
 
 def goods(order_id: str, **amount: str) -> dict[str, Any]:
+    """Write of ten boxes of what an order's partner sells."""
     line = {"product_number": order_id.partition(":")[2].upper(), "quantity": "10", **amount}
     return {"order_id": order_id, "lines": [line]}
 
@@ -105,7 +107,9 @@ def prepare(folder: Path) -> None:
                 ]
             )
         )
-        (farm_2 / "2.json").write_text(event("goods.sold", "S-2", goods("D-1:farm-1", unit_price="1")))
+        (farm_2 / "2.json").write_text(
+            event("goods.sold", "S-2", goods("D-1:farm-1", unit_price="1"))
+        )
         (farm_1 / "1.jsonl").write_text(
             "\n".join(
                 [
@@ -120,9 +124,17 @@ def prepare(folder: Path) -> None:
 
 
 def shard(template: Path, scratch: Path, first: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.system.crashing", template, scratch, first, SHARDS, EVERY]
+    """Begin to kill a worker at some of the points."""
+    arguments = map(str, (template, scratch, first, SHARDS, EVERY))
+    # What is killed has no coverage to tell.
+    environment = {name: each for name, each in os.environ.items() if "COVERAGE" not in name}
     return subprocess.Popen(
-        list(map(str, command)), cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "tests.system.crashing", *arguments],
+        cwd=ROOT,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
+import pytest
 from attrs import frozen
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -51,11 +53,9 @@ from tests.system.flaky import Died, Fate, FlakyLedger, FlakyMessaging
 from tests.system.snapshot import Snapshot, check, connect, of_memory, of_sqlite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from consignment.domain.report import PartnerReport
-
-T = TypeVar("T")
 
 EXAMPLES, STEPS = map(
     int,
@@ -150,6 +150,7 @@ class Side:
 
 
 def memory_side(clock: ManualClock) -> Side:
+    """Make a desk in memory."""
     storage, messaging, ledger = MemoryStorage(), FlakyMessaging(), MemoryLedger()
     crediting = FlakyLedger(ledger)
     desk = Consignment(
@@ -159,6 +160,7 @@ def memory_side(clock: ManualClock) -> Side:
 
 
 def sqlite_side(clock: ManualClock, file: Path) -> Side:
+    """Make a desk over a SQLite file."""
     storage = SqlStorage.open(f"sqlite:///{file}", synchronous="OFF")
     messaging, crediting = FlakyMessaging(), FlakyLedger(Ledger(storage))
     desk = Consignment(
@@ -169,6 +171,7 @@ def sqlite_side(clock: ManualClock, file: Path) -> Side:
 
 
 def row(number: str, **changes: object) -> dict[str, Any]:
+    """Give a row of a product import."""
     _, places, price = PRODUCTS.get(number, ("", 0, "1.00"))
     plain = {
         "number": number,
@@ -215,12 +218,13 @@ rows = st.lists(
 
 @st.composite
 def demand_lines(draw: st.DrawFn) -> tuple[DemandLine, ...]:
+    """Draw the lines of a demand, seldom with something wrong."""
     chosen = draw(st.lists(numbers, min_size=1, max_size=3, unique=True))
-    lines = [DemandLine(number, draw(counts)) for number in chosen]  # type: ignore[arg-type] # converted
+    lines = [DemandLine(number, draw(counts)) for number in chosen]
     if draw(st.integers(0, 9)) == 0:
-        lines[0] = DemandLine(chosen[0], draw(odd_quantities))  # type: ignore[arg-type] # converted
+        lines[0] = DemandLine(chosen[0], draw(odd_quantities))
     if draw(st.integers(0, 19)) == 0:
-        lines.append(DemandLine("NOWHERE", 1))  # type: ignore[arg-type] # converted
+        lines.append(DemandLine("NOWHERE", 1))
     return tuple(lines)
 
 
@@ -231,6 +235,41 @@ demands = st.builds(
     st.sampled_from(["sp-1", "sp-1", "sp-2", "sp-1", "sp-2", "sp-9"]),
     demand_lines(),
 )
+
+
+MAKERS: dict[str, Callable[..., PartnerReport]] = {
+    "sold": builders.sold,
+    "returned": builders.returned,
+    "sent_back": builders.sent_back,
+    "written_off": builders.written_off,
+}
+
+
+def _likely(order: PurchaseOrder) -> list[str]:
+    """Give the kinds of report that fit an order, likely ones several times."""
+    kinds = ["procured", *MAKERS, "sold", "expense"]
+    if order.state is OrderState.ACCEPTED:
+        return [*kinds, *["procured"] * 6]
+    if any(line.unsold for line in order.lines):
+        return [*kinds, "sold", "sold", "sent_back"]
+    return [*kinds, *["completed"] * 6]
+
+
+def _goods(data: st.DataObject, order: PurchaseOrder, kind: str) -> list[Any]:
+    """Draw lines of goods that there are for a kind of report; nothing when there are none."""
+    everything = data.draw(st.booleans())
+    goods: list[Any] = []
+    for line in order.lines:
+        there = {
+            "procured": line.ordered - line.procured,
+            "returned": line.net_sold,
+            "expense": 0,
+        }.get(kind, line.unsold)
+        if there > 0 and (everything or data.draw(st.booleans())):
+            count = there if everything else data.draw(st.integers(1, there))
+            amount = [] if kind == "written_off" else [data.draw(prices)]
+            goods.append((line.product_number, _text(count, line.unit_places), *amount))
+    return goods
 
 
 class TwoDesks(RuleBasedStateMachine):
@@ -389,9 +428,7 @@ class TwoDesks(RuleBasedStateMachine):
     # Catalogue, quotas, rules.
 
     @rule(partner_id=partner_ids, rows=rows, whole=st.booleans())
-    def import_products(
-        self, partner_id: str, rows: list[dict[str, Any]], *, whole: bool
-    ) -> None:
+    def import_products(self, partner_id: str, rows: list[dict[str, Any]], *, whole: bool) -> None:
         self.both(
             lambda desk: desk.catalogue.import_products(partner_id, rows, all_or_nothing=whole)
         )
@@ -459,51 +496,21 @@ class TwoDesks(RuleBasedStateMachine):
     # Reports.
 
     def _sensible(self, data: st.DataObject, order: PurchaseOrder) -> PartnerReport:
-        """Make a report that may well be taken in the order's state, as often as not with all."""
+        """Make a report that may well be taken in the order's state, as often as not of all."""
         id_, order_id = data.draw(report_ids), order.order_id
-        everything = data.draw(st.booleans())
-
-        def lines(name: str, unit: bool = True) -> list[Any]:  # noqa: FBT001, FBT002 - a local shorthand
-            made: list[Any] = []
-            for line in order.lines:
-                there = {
-                    "missing": line.ordered - line.procured,
-                    "unsold": line.unsold,
-                    "net_sold": line.net_sold,
-                }[name]
-                if there > 0 and (everything or data.draw(st.booleans())):
-                    count = there if everything else data.draw(st.integers(1, there))
-                    quantity = _text(count, line.unit_places)
-                    price = data.draw(prices) if unit else None
-                    made.append((line.product_number, quantity, *([price] if unit else [])))
-            return made
-
         if order.state in {OrderState.PLACED, OrderState.DISPATCHED}:
-            if data.draw(st.integers(0, 5)):
-                return builders.accepted(order_id, report_id=id_)
-            return builders.rejected(order_id, report_id=id_)
-        choices = ["procured", "sold", "sold", "returned", "sent_back", "written_off", "expense"]
-        if order.state is OrderState.ACCEPTED:
-            choices += ["procured"] * 6
-        elif any(line.unsold for line in order.lines):
-            choices += ["sold", "sold", "sent_back"]
-        else:
-            choices += ["completed"] * 6
-        kind = data.draw(st.sampled_from(choices))
+            answer = builders.accepted if data.draw(st.integers(0, 5)) else builders.rejected
+            return answer(order_id, report_id=id_)
+        kind = data.draw(st.sampled_from(_likely(order)))
         if kind == "completed":
             return builders.completed(order_id, report_id=id_)
-        if kind == "procured" and (goods := lines("missing")):
+        goods = _goods(data, order, kind)
+        if not goods:
+            return builders.expense(order_id, amount=data.draw(prices), report_id=id_)
+        if kind == "procured":
             final = data.draw(st.booleans())
             return builders.procured(order_id, *goods, report_id=id_, final=final)
-        if kind == "sold" and (goods := lines("unsold")):
-            return builders.sold(order_id, *goods, report_id=id_)
-        if kind == "returned" and (goods := lines("net_sold")):
-            return builders.returned(order_id, *goods, report_id=id_)
-        if kind == "sent_back" and (goods := lines("unsold")):
-            return builders.sent_back(order_id, *goods, report_id=id_)
-        if kind == "written_off" and (goods := lines("unsold", unit=False)):
-            return builders.written_off(order_id, *goods, report_id=id_)
-        return builders.expense(order_id, amount=data.draw(prices), report_id=id_)
+        return MAKERS[kind](order_id, *goods, report_id=id_)
 
     def _any(self, data: st.DataObject, order_id: str) -> PartnerReport:
         """Make a report of any kind, whatever the order says to it."""
@@ -531,7 +538,8 @@ class TwoDesks(RuleBasedStateMachine):
         """Make a report and say who sends it: mostly the order's partner, mostly sensibly."""
         known = self.orders()
         running = [order for order in known if order.state in RUNNING]
-        if running and data.draw(st.integers(0, 5)):
+        sensible = data.draw(st.integers(0, 5))
+        if running and sensible:
             order = data.draw(st.sampled_from(running))
             return order.partner_id, self._sensible(data, order)
         order_id = self._some_order(data)
@@ -550,10 +558,10 @@ class TwoDesks(RuleBasedStateMachine):
     @rule(data=st.data())
     def run_an_order(self, data: st.DataObject) -> None:
         """Let a partner report several things of one order, each as it fits by then."""
-        running = [order.order_id for order in self.orders() if order.state in RUNNING]
-        if not running:
+        ids = [order.order_id for order in self.orders() if order.state in RUNNING]
+        if not ids:
             return
-        order_id = data.draw(st.sampled_from(running))
+        order_id = data.draw(st.sampled_from(ids))
         for _ in range(data.draw(st.integers(2, 7))):
             order = self.sides[0].desk.dispatch.order(order_id)
             if order.state not in RUNNING:
@@ -587,7 +595,9 @@ class TwoDesks(RuleBasedStateMachine):
         unsold = [
             (
                 line.product_number,
-                _text(line.unsold + (line.ordered - line.procured if more else 0), line.unit_places),
+                _text(
+                    line.unsold + (line.ordered - line.procured if more else 0), line.unit_places
+                ),
                 price,
             )
             for line in order.lines
@@ -606,8 +616,9 @@ class TwoDesks(RuleBasedStateMachine):
         """A batch of one partner, in which reports may repeat or contradict one another."""
         sender, first = self._report(data)
         batch = [first]
-        for _ in range(size - 1):
-            batch.append(data.draw(st.sampled_from([first, self._report(data)[1]])))
+        while len(batch) < size:
+            another = data.draw(st.booleans())
+            batch.append(self._report(data)[1] if another else first)
         self.reported += [(sender, each) for each in batch]
         self.both(lambda desk: desk.reporting.take_many(sender, batch))
 
@@ -736,6 +747,7 @@ def _text(count: int, places: int) -> str:
     return f"{count // 10**places}.{count % 10**places:0{places}d}" if places else str(count)
 
 
+@pytest.mark.timeout(1800)
 def test_memory_and_sqlite_are_one_desk(tmp_path: Path) -> None:
     """Whatever is asked of them, both answer the same, hold the same, and all invariants hold."""
     template = tmp_path / "template.db"

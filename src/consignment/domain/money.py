@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_MINOR",
+    "MAX_SUM",
     "CurrencyMismatch",
     "Money",
     "allocate",
@@ -38,6 +39,9 @@ __all__ = [
 
 #: The largest amount or count taken from outside: sums of nine thousand of them fit 64 bits.
 MAX_MINOR = 10**15
+
+#: The largest sum of amounts, or amount computed from them, that is kept: it fits 64 bits.
+MAX_SUM = 9 * 10**18
 
 #: How a whole part and so many decimals are written; `%` is the quickest way to write them.
 _FORMS = tuple(f"%d.%0{places}d" for places in range(10))

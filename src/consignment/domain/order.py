@@ -384,8 +384,10 @@ class PurchaseOrder:
 
     def _expense(self, report: ExpenseReported) -> PurchaseOrder:
         self._must_be(_RUNNING, report.kind.value)
-        if report.currency != self.currency:
-            raise Refused(
+        faults: list[Reason] = []
+        same = report.currency == self.currency
+        if not same:
+            faults.append(
                 reason(
                     "currency_differs",
                     order_id=self.order_id,
@@ -394,10 +396,13 @@ class PurchaseOrder:
                 )
             )
         amount = scaled(report.amount, minor_places(self.currency))
-        if amount is None or amount < 0:
-            raise Refused(
+        # How many decimals an amount may have is only known in the right currency.
+        if report.amount < 0 or (amount is None and same):
+            faults.append(
                 reason("amount_invalid", name=report.name, amount=str(report.amount)[:64])
             )
+        if faults or amount is None:
+            raise Refused(faults)
         totals = dict(self.expenses)
         totals[report.name] = totals.get(report.name, 0) + amount
         if totals[report.name] > MAX_MINOR:
@@ -461,7 +466,8 @@ class PurchaseOrder:
             elif max(changed.procurement_cost_minor, changed.gross_sales_minor) > MAX_MINOR or (
                 max(changed.returns_minor, changed.sent_back_credit_minor) > MAX_MINOR
             ):
-                faults.append(_line_fault("amount_too_large", line, unit_amount=str(amount)))
+                told = str(goods.unit_amount)[:64]
+                faults.append(_line_fault("amount_too_large", line, unit_amount=told))
             else:
                 lines[index] = changed
         if faults:

@@ -131,8 +131,12 @@ class Partner:
         )
 
     def admitted(self, details: PartnerDetails, lines: Iterable[LineAdmission]) -> Partner:
-        """Return the partner with the lines admitted; earlier admissions of other lines stay."""
-        by_line = {each.business_line: each for each in self.admissions}
+        """Return the partner with the lines admitted.
+
+        Earlier admissions of other lines stay, except those that an exit put an end to.
+        """
+        left = self.status is PartnerStatus.EXITED
+        by_line = {} if left else {each.business_line: each for each in self.admissions}
         by_line.update((each.business_line, each) for each in lines)
         admissions = tuple(by_line[line] for line in sorted(by_line))
         return evolve(

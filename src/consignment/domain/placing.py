@@ -15,15 +15,17 @@ from consignment.domain.order import (
     order_id_of,
 )
 from consignment.domain.partner import not_admitted
+from consignment.domain.quota import exceeded
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import date, datetime
 
     from consignment.domain.partner import Partner
     from consignment.domain.product import ConsignedProduct
+    from consignment.domain.quota import Quota, QuotaKey
 
-__all__ = ["placed_message", "plan_orders"]
+__all__ = ["placed_message", "plan_orders", "reserved_by"]
 
 
 def plan_orders(
@@ -34,13 +36,18 @@ def plan_orders(
     sales_partner_known: bool,
     now: datetime,
     today: date,
+    quotas: Mapping[str, Iterable[Quota]] | None = None,
+    taken: Mapping[QuotaKey, int] | None = None,
 ) -> list[PurchaseOrder] | list[Reason]:
     """Plan the orders that a demand yields, by rising partner id; or give every reason why not.
 
-    `products` are those that exist, by number, `partners` those of the products, by id. Quotas are
-    not looked at here. Codes: `sales_partner_unknown`, `product_unknown`, `product_not_on_sale`,
-    `quantity_invalid`, `amount_too_large`, `currency_mixed`, `partner_not_admitted`,
-    `admission_expired`, `line_not_admitted`.
+    `products` are those that exist, by number, `partners` those of the products, by id. `quotas`
+    has those that may apply, by partner, and `taken` what others have reserved since they were
+    read. What is sound in a demand is held against the quotas also when the rest is not.
+
+    Codes: `sales_partner_unknown`, `product_unknown`, `product_not_on_sale`, `quantity_invalid`,
+    `amount_too_large`, `currency_mixed`, `partner_not_admitted`, `admission_expired`,
+    `line_not_admitted`, `quota_exceeded`.
     """
     faults: list[Reason] = []
     if not sales_partner_known:
@@ -70,9 +77,7 @@ def plan_orders(
         if len(currencies[partner_id]) > 1:
             mixed = sorted(currencies[partner_id])
             faults.append(reason("currency_mixed", partner_id=partner_id, currencies=mixed))
-    if faults:
-        return faults
-    return [
+    orders = [
         PurchaseOrder(
             order_id_of(demand.demand_id, partner_id),
             partner_id,
@@ -84,7 +89,23 @@ def plan_orders(
             tuple(lines[partner_id]),
         )
         for partner_id in sorted(lines)
+        if lines[partner_id] and len(currencies[partner_id]) == 1
     ]
+    if quotas:
+        applicable = {
+            quota.key: quota for order in orders for quota in quotas.get(order.partner_id, ())
+        }
+        faults += exceeded(applicable.values(), reserved_by(orders), taken or {})
+    return faults or orders
+
+
+def reserved_by(orders: Iterable[PurchaseOrder]) -> dict[QuotaKey, int]:
+    """Sum what orders reserve, in minor units, per scope that could have a quota."""
+    wanted: dict[QuotaKey, int] = {}
+    for order in orders:
+        for key, amount in order.reservations().items():
+            wanted[key] = wanted.get(key, 0) + amount
+    return wanted
 
 
 def _line(wanted: DemandLine, product: ConsignedProduct) -> OrderLine | Reason:

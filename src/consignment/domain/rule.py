@@ -69,13 +69,15 @@ def _optional_decimal(value: object) -> Decimal | None:
 
 
 def _optional_percent(value: object) -> Fraction | None:
-    if value is None or isinstance(value, Fraction):
-        return value
-    return parse_percent(value)
+    return None if value is None else _percent(value)
 
 
 def _percent(value: object) -> Fraction:
-    return value if isinstance(value, Fraction) else parse_percent(value)
+    if not isinstance(value, Fraction):
+        return parse_percent(value)
+    if not 0 <= value <= 1:
+        raise InvalidValue(reason("percent_out_of_range", value=f"{value} of the whole"[:64]))
+    return value
 
 
 @frozen

@@ -15,12 +15,19 @@ __all__ = ["BackOff", "Settings", "in_utc"]
 
 
 def in_utc(instant: datetime) -> datetime:
-    """Return an aware instant in UTC; `InvalidValue` (`instant_naive`) when it has no offset."""
+    """Return an aware instant in UTC.
+
+    Raises `InvalidValue`: `instant_naive` when it has no offset, `instant_invalid` when it is, in
+    UTC, before the year 1 or after the year 9999.
+    """
     if instant.tzinfo is UTC:
         return instant
     if instant.tzinfo is None or instant.utcoffset() is None:
         raise InvalidValue(reason("instant_naive", value=instant.isoformat()))
-    return instant.astimezone(UTC)
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError as error:
+        raise InvalidValue(reason("instant_invalid", value=instant.isoformat())) from error
 
 
 def _zone(name: str | ZoneInfo) -> ZoneInfo:
@@ -45,8 +52,13 @@ class BackOff:
         """Give the wait after the `attempts`-th failure, or None when it is to be set aside."""
         if attempts >= self.tries:
             return None
-        doubled: timedelta = self.first * 2 ** min(attempts - 1, 32)
-        return min(doubled, self.longest)
+        wait = self.first
+        for _ in range(attempts - 1):
+            if wait >= self.longest:
+                break
+            # Doubled step by step: far enough beyond the longest, a time cannot be told any more.
+            wait *= 2
+        return min(wait, self.longest)
 
 
 @frozen(kw_only=True)

@@ -15,6 +15,7 @@ from attrs import evolve, field, frozen
 
 from consignment.domain.errors import Reason, Refused, reason
 from consignment.domain.money import (
+    MAX_SUM,
     Money,
     allocate,
     decimal_text,
@@ -195,7 +196,7 @@ def compute(
 
     Lines to which different rules apply are settled by rule; an expense reported for the order is
     then divided among them by net sales. Raises `Refused`: `rule_missing` (product numbers),
-    `rule_currency_differs`.
+    `rule_currency_differs`, `amount_too_large` (the figure's name).
     """
     known = RuleSet.of(rules)
     chosen = [
@@ -226,6 +227,14 @@ def compute(
         *(line for part in parts for line in part.explanation),
         *_share_totals(shares, places, parts),
     )
+    base, pool = sum(part.base for part in parts), sum(part.pool for part in parts)
+    _check_size(
+        order,
+        net_sales=whole.net_sales,
+        cost_of_goods=whole.cost_of_goods,
+        base=base,
+        pool=pool,
+    )
     return Settlement(
         settlement_id=settlement_id_of(order.order_id, sequence),
         sequence=sequence,
@@ -237,12 +246,29 @@ def compute(
         net_sales_minor=whole.net_sales,
         cost_of_goods_minor=whole.cost_of_goods,
         deductions=tuple(deductions.items()),
-        base_minor=sum(part.base for part in parts),
-        pool_minor=sum(part.pool for part in parts),
+        base_minor=base,
+        pool_minor=pool,
         shares=shares,
         rules=tuple((part.rule.rule_id, part.rule.version) for part in parts),
         explanation=head,
     )
+
+
+def _check_size(order: PurchaseOrder, **figures: int) -> None:
+    """Refuse what could not be kept: a rule may give so much for each unit."""
+    too_large = [
+        reason(
+            "amount_too_large",
+            order_id=order.order_id,
+            field=name,
+            value=decimal_text(minor, minor_places(order.currency)),
+            currency=order.currency,
+        )
+        for name, minor in figures.items()
+        if abs(minor) > MAX_SUM
+    ]
+    if too_large:
+        raise Refused(too_large)
 
 
 def _groups(
@@ -256,8 +282,6 @@ def _groups(
             missing.append(reason("rule_missing", order_id=order.order_id, product_number=number))
         else:
             groups.setdefault((rule.rule_id, rule.version), (rule, []))[1].append(line)
-    if missing:
-        raise Refused(missing)
     wrong = [
         reason(
             "rule_currency_differs",
@@ -269,8 +293,8 @@ def _groups(
         for rule, _ in groups.values()
         if rule.names_money and rule.currency != order.currency
     ]
-    if wrong:
-        raise Refused(wrong)
+    if missing or wrong:
+        raise Refused([*missing, *wrong])
     return list(groups.values())
 
 

@@ -25,7 +25,16 @@ if TYPE_CHECKING:
 
     from consignment.adapters.cli.console import Console
 
-__all__ = ["KNOWN", "failed", "figures_line", "in_file", "os_reason", "reason_line", "say_reasons"]
+__all__ = [
+    "KNOWN",
+    "failed",
+    "figures_line",
+    "in_file",
+    "message_line",
+    "os_reason",
+    "reason_line",
+    "say_reasons",
+]
 
 #: What a command may raise that is an answer, not a fault of the program.
 KNOWN = (ConsignmentError, UsageError, OSError)
@@ -122,6 +131,12 @@ def reason_line(fault: Mapping[str, Any]) -> str:
     message = rest.pop("message", None)
     told = "; ".join(str(part) for part in (message, figures_line(rest)) if part)
     return f"{place}{fault['code']}" + (f" ({told})" if told else "")
+
+
+def message_line(message_id: str | None, fault: Reason) -> str:
+    """Give a reason for the refusal of a message, which is one line: where in it says nothing."""
+    told = reason_line({k: v for k, v in fault.as_dict().items() if k != "line"})
+    return f"{message_id or 'message without id'}: {told}"
 
 
 def figures_line(figures: Mapping[str, Any]) -> str:

@@ -42,8 +42,7 @@ def working(database: str, recover: Callable[[], int]) -> Iterator[int]:
             # Between the two locks another worker may come in and recover. It does no harm: this
             # one has begun nothing, and waits until the other is done with it.
             fcntl.flock(file, fcntl.LOCK_SH)
-        except OSError:
-            # A file system without locks.
+        except OSError:  # pragma: no cover - a file system without locks
             recovered = 0
         yield recovered
 

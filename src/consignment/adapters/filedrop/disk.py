@@ -79,9 +79,19 @@ def open_regular(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
+#: The longest name in bytes, so that with a number and what stands beside it it is still a name.
+_MAX_NAME_BYTES = 220
+
+
 def free_name(folder: Path, name: str) -> str:
-    """Give a name that no file in the folder has: `a.jsonl`, else `a.2.jsonl`, and so on."""
+    """Give a name that no file in the folder has: `a.jsonl`, else `a.2.jsonl`, and so on.
+
+    A name that is so long that nothing could be put behind it is cut, before its suffix.
+    """
     stem, dot, suffix = name.rpartition(".")
+    if (spare := _MAX_NAME_BYTES - len(os.fsencode(dot + suffix))) < len(os.fsencode(stem)):
+        stem = os.fsdecode(os.fsencode(stem)[: max(spare, 1)])
+        name = stem + dot + suffix
     for i in count(2):
         if not os.path.lexists(folder / name):
             break

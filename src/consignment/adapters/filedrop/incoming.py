@@ -59,7 +59,8 @@ class IncomingFile:
                 self._read_as = _signature(file)
                 yield from self._messages(file)
         except FileNotFoundError:
-            return
+            # Whatever comes to lie there until it is finished was not read.
+            self._read_as = ()
         except OSError as error:
             raise UnusableInput(
                 reason("file_unreadable", file=self.name, problem=fault_text(error))

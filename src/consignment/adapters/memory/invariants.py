@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from consignment.domain.errors import StorageError
+from consignment.domain.money import MAX_SUM
 
 if TYPE_CHECKING:
     from consignment.domain.order import OrderLine, PurchaseOrder
@@ -50,7 +51,8 @@ def check_order(order: PurchaseOrder) -> None:
 
 def check_tally(number: str, tally: Tally) -> None:
     """Raise `StorageError` when a product would have an impossible tally."""
-    if not _counts_hold(tally):
+    largest = max(tally.ordered, tally.sold, tally.gross_sales_minor, tally.returns_minor)
+    if not _counts_hold(tally) or largest > MAX_SUM:
         raise StorageError(f"impossible tally of product {number}: {tally}")
 
 

@@ -159,6 +159,9 @@ _GET = Statement(
 # A name that begins with a key lies between the key and this.
 _LAST = chr(0x10FFFF)
 _ESCAPE = "!"
+#: No name is longer in the form that is searched: of 200 characters, each may become eighteen.
+#: Engines take no pattern of any length (SQLite: 50,000 bytes).
+_LONGEST_KEY = 200 * 18
 
 
 def _found(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -256,6 +259,8 @@ class ProductRows:
         self, key: str, *, after: tuple[int, str] | None = None, limit: int
     ) -> Sequence[NameHit]:
         """Find products whose name has `key` in it, by rank, then number."""
+        if len(key) > _LONGEST_KEY:
+            return []
         escaped = key
         for special in (_ESCAPE, "%", "_"):
             escaped = escaped.replace(special, _ESCAPE + special)

@@ -43,6 +43,14 @@ def one_of(column: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[b
     return column.in_([literal_column(f"'{value}'") for value in values])
 
 
+def _storable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class _Compiled:
     """A statement for one engine: its text, and how values given in order become parameters."""
 
@@ -150,13 +158,16 @@ class Session:
         self.failure: StorageError | None = None
 
     def rows(self, statement: Statement, *values: Any) -> list[Row]:  # noqa: ANN401 - plain values
-        """Give the rows that a select finds, for values in the order of its names."""
+        """Give the rows that a select finds, for values in the order of its names.
+
+        Text that no database keeps (half a surrogate pair, from outside) finds nothing.
+        """
         form = statement.compiled(self._dialect)
         return self._fetched(form.text, form.parameters(values))
 
     def rows_by(self, statement: Statement, keys: Iterable[str], *values: Any) -> list[Row]:  # noqa: ANN401 - plain values
-        """Give the rows that a select finds by a list of keys."""
-        wanted = list(dict.fromkeys(keys))
+        """Give the rows that a select finds by a list of keys; text as in `rows`."""
+        wanted = [key for key in dict.fromkeys(keys) if key.isascii() or _storable(key)]
         found: list[Row] = []
         for start in range(0, len(wanted), _LENGTHS[-1]):
             part = wanted[start : start + _LENGTHS[-1]]
@@ -195,6 +206,9 @@ class Session:
         try:
             self._cursor.execute(text, parameters)
             return self._cursor.fetchall()  # type: ignore[return-value] # drivers give tuples
+        except UnicodeEncodeError:
+            # Nothing was carried out: no row can have that text.
+            return []
         except self._errors as error:
             raise self._failed(error) from error
 

@@ -256,6 +256,14 @@ _COUNTS = (
 )
 
 
+def _tally_exact() -> CheckConstraint:
+    # An engine that would go on in floating point beyond 64 bits (SQLite) stops here; the other
+    # figures are never larger.
+    largest = 9_000_000_000_000_000_000
+    figures = ("ordered", "sold", "gross_sales_minor", "returns_minor")
+    return _check(" AND ".join(f"{each} <= {largest}" for each in figures), "tally_exact")
+
+
 def _goods_hold() -> list[CheckConstraint]:
     return [
         *_not_negative(*_COUNTS),
@@ -293,6 +301,7 @@ products: Final = _table(
     _check("unit_places BETWEEN 0 AND 6", "unit_places_known"),
     *_not_negative("agreed_price_minor"),
     *_goods_hold(),
+    _tally_exact(),
     Index("ix_products_name_key", "name_key", "number", mariadb_length={"name_key": 200}),
 )
 

@@ -6,7 +6,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from consignment.adapters.cli.answer import Answer, Exit
-from consignment.adapters.cli.console import Column, Styled
+from consignment.adapters.cli.console import Styled
 from consignment.adapters.cli.inputs import read_document
 from consignment.adapters.cli.refusing import reason_line
 from consignment.adapters.cli.shapes import decision_shape, partner_shape
@@ -133,7 +133,7 @@ def _list(asked: Invocation) -> Answer:
             console.say("No partners.")
             return
         console.table(
-            ["partner", "name", "status", Column("review on"), "business lines, admitted until"],
+            ["partner", "status", "review on", "admitted until"],
             map(_row, chain([first], partners)),
         )
 
@@ -148,10 +148,9 @@ def _all(page: Callable[[str], Sequence[Partner]]) -> Iterator[Partner]:
 
 
 def _row(partner: Partner) -> Row:
-    lines = ", ".join(f"{each.business_line} {each.valid_until}" for each in partner.admissions)
+    lines = tuple(f"{each.valid_until} {each.business_line}" for each in partner.admissions)
     return (
-        partner.partner_id,
-        partner.details.name,
+        (partner.partner_id, partner.details.name),
         Styled(partner.status.value, STATUS_STYLES[partner.status]),
         partner.review_on,
         lines,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from consignment.adapters.cli.answer import Answer, Exit
 from consignment.adapters.cli.console import figure, progress_bar
 from consignment.adapters.cli.inputs import opened
-from consignment.adapters.cli.refusing import reason_line
+from consignment.adapters.cli.refusing import message_line
 from consignment.adapters.cli.shapes import reason_shapes
 from consignment.domain.errors import NotFound, reason
 from consignment.formats.cloudevents import jsonl_messages
@@ -101,8 +101,6 @@ def _show(
     )
     for line, each in islice(refused, _SHOWN):
         for fault in each.reasons:
-            # Of a message that is one line, its own line says nothing.
-            told = reason_line({k: v for k, v in fault.as_dict().items() if k != "line"})
-            console.say(f"{file}:{line}: {each.report_id or 'message without id'}: {told}", "bad")
+            console.say(f"{file}:{line}: {message_line(each.report_id, fault)}", "bad")
     if len(refused) > _SHOWN:
         console.say(f"… and {len(refused) - _SHOWN:,} more; --json gives all of them", "faint")

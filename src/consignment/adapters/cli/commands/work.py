@@ -10,7 +10,7 @@ from attrs import define, field
 
 from consignment.adapters.cli.answer import Answer, Exit
 from consignment.adapters.cli.console import Styled, console_on, figure
-from consignment.adapters.cli.refusing import reason_line
+from consignment.adapters.cli.refusing import message_line, reason_line
 from consignment.adapters.cli.shapes import reason_shapes
 from consignment.adapters.cli.workers import until_signalled, working
 from consignment.domain.errors import Reason, StaleWrite, StorageBusy
@@ -194,8 +194,7 @@ def _show(console: Console, totals: _Totals) -> None:
         )
     for each in totals.refusals[:_SHOWN]:
         for fault in each.reasons:
-            told = reason_line(fault.as_dict())
-            console.say(f"refused: {each.report_id or 'message without id'}: {told}", "bad")
+            console.say(f"refused: {message_line(each.report_id, fault)}", "bad")
     for fault in totals.unsettled[:_SHOWN]:
         console.say(f"not settled: {reason_line(fault.as_dict())}", "bad")
     if totals.trouble:

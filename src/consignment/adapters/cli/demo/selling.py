@@ -65,12 +65,12 @@ def ordered(stage: Stage) -> Step:
             "partner is written down; it leaves right after, as a file in the partner's folder."
         )
         console.say(f"The order is {sent.state.value}, by message {message['id']}.", "good")
-        fault = refusal[0].details
-        console.say(
-            "The same demand under another number does not fit any more, and is refused whole: "
-            f"it wants {fault['wanted']}, available are {fault['available']} "
-            f"({refusal[0].code})."
-        )
+        for fault in refusal:
+            console.say(
+                "The same demand under another number does not fit any more, and is refused "
+                f"whole: it wants {fault.details['wanted']}, available are "
+                f"{fault.details['available']} ({fault.code})."
+            )
 
     data = {
         "order": order_shape(sent),
@@ -83,11 +83,8 @@ def ordered(stage: Stage) -> Step:
 
 def _refusal_of(stage: Stage, demand_id: str) -> tuple[Reason, ...]:
     demand = evolve(read_demand(stage.paper("demand.json")), demand_id=demand_id)
-    try:
-        stage.desk.dispatch.place(demand)
-    except Refused as refused:
-        return refused.reasons
-    raise AssertionError("the quota is not kept")
+    (answer,) = stage.desk.dispatch.place_many([demand])
+    return answer.reasons if isinstance(answer, Refused) else ()
 
 
 #: What each message means, by its id and how often it has come.

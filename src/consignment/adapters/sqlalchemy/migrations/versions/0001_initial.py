@@ -418,6 +418,11 @@ def upgrade() -> None:
         sa.CheckConstraint("settled >= 0", name=op.f("ck_products_settled_not_negative")),
         sa.CheckConstraint("sold >= 0", name=op.f("ck_products_sold_not_negative")),
         sa.CheckConstraint(
+            "ordered <= 9000000000000000000 AND sold <= 9000000000000000000 "
+            "AND gross_sales_minor <= 9000000000000000000 AND returns_minor <= 9000000000000000000",
+            name=op.f("ck_products_tally_exact"),
+        ),
+        sa.CheckConstraint(
             "unit_places BETWEEN 0 AND 6", name=op.f("ck_products_unit_places_known")
         ),
         sa.CheckConstraint("written_off >= 0", name=op.f("ck_products_written_off_not_negative")),
