@@ -356,6 +356,31 @@ def test_a_file_that_changed_meanwhile_is_offered_again(drop: FileDrop) -> None:
     assert len(list(again.messages())) == 2
 
 
+def test_a_file_that_came_after_reading_is_not_taken_for_read(drop: FileDrop) -> None:
+    """Another worker took the first; the next one of that name is still to be read."""
+    path = _put(drop, "a.jsonl", _report("R-1"))
+    (inbound,) = drop.inbound()
+    path.unlink()
+    assert list(inbound.messages()) == []
+    _put(drop, "a.jsonl", _report("R-2"))
+    inbound.finish([])
+    (again,) = drop.inbound()
+    assert list(again.messages()) == [_report("R-2")]
+
+
+@pytest.mark.parametrize("name", ["x" * 250 + ".json", "果" * 83 + ".jsonl"])
+def test_a_name_that_is_as_long_as_can_be_is_refused_too(drop: FileDrop, name: str) -> None:
+    """There is room for the reasons beside it, also when it comes twice; nothing stays behind."""
+    for _ in range(2):
+        _put(drop, name, b"?")
+        for inbound in drop.inbound():
+            inbound.finish([Answer(None, reasons=(reason("not_json"),))])
+    assert list(drop.inbound()) == []
+    refused = _files(drop.root / "inbound" / "green-farm" / "refused")
+    assert len(refused) == 4
+    assert sum(each.endswith(".reasons.json") for each in refused) == 2
+
+
 def test_a_file_that_another_worker_took_is_left_to_it(drop: FileDrop) -> None:
     """No messages, no error, and no reasons without a file."""
     _put(drop, "a.jsonl", _report("R-1"))

@@ -250,6 +250,16 @@ def test_every_quota_that_is_exceeded_is_named(shop: Bank) -> None:
     assert set(shop.used.values()) == {"0.00"}
 
 
+def test_quotas_are_told_with_the_other_reasons(shop: Bank) -> None:
+    """What of the demand could be ordered is measured, though something else is wrong."""
+    shop.limit(total="100.00")
+    reasons = refusal(shop, builders.a_demand("D-1", ("NOWHERE", "1"), ("APPLE", "2")))
+    assert [(each["code"], each.get("wanted")) for each in reasons] == [
+        ("product_unknown", None),
+        ("quota_exceeded", "137.60"),
+    ]
+
+
 def test_what_fits_exactly_passes(shop: Bank) -> None:
     """The last cent may be used."""
     shop.limit(total="688.00")

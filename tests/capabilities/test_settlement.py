@@ -304,6 +304,20 @@ def test_a_rule_with_amounts_fits_its_currency_only(sold_out: Bank) -> None:
     ]
 
 
+def test_a_pool_that_could_not_be_kept_is_refused(sold_out: Bank) -> None:
+    """A rule that gives an absurd amount for each unit leaves the order due, and says so."""
+    absurd = PerUnit(value="1" + "0" * 30)
+    sold_out.desk.settlement.add_rule(
+        builders.a_rule("absurd", scope="product:APPLE", amount=absurd)
+    )
+    for outcome in (sold_out.desk.work().settled, sold_out.desk.settlement.settle_due()):
+        (refusal,) = outcome.refusals
+        assert (refusal.code, refusal.details["field"]) == ("amount_too_large", "pool")
+        assert refusal.details["value"] == "1" + "0" * 31 + ".00"
+    assert sold_out.state() is OrderState.COMPLETED
+    assert sold_out.balance("bank") == "0.00"
+
+
 # What comes out.
 
 

@@ -387,10 +387,23 @@ def test_amounts_have_an_end() -> None:
     ):
         (fault,) = _refusal(partial(_take, order, report))
         assert fault["code"] == "amount_too_large"
+    assert _refusal(lambda: _take(order, sold(_ORDER, ("APPLE", "2", most)))) == [
+        {"code": "amount_too_large", "product_number": "APPLE", "unit_amount": most}
+    ]
     spent = _take(order, expense(amount=most))
     assert _refusal(lambda: _take(spent, expense(amount="0.01"))) == [
         {"code": "amount_too_large", "name": "freight", "amount": "0.01"}
     ]
+
+
+def test_an_expense_is_refused_with_every_reason() -> None:
+    """The currency and the sign are both looked at; decimals only in the order's currency."""
+    for amount, codes in (
+        ("-1", ["currency_differs", "amount_invalid"]),
+        ("0.001", ["currency_differs"]),
+    ):
+        wrong = evolve(expense(amount=amount), currency="USD")
+        assert [each["code"] for each in _refusal(partial(_take, _STOCKED, wrong))] == codes
 
 
 def test_expenses_add_up_by_name() -> None:

@@ -9,9 +9,11 @@ import pytest
 
 from consignment.domain.errors import Reason
 from consignment.domain.message import Recipient
+from consignment.domain.money import Money
 from consignment.domain.order import OrderState, PurchaseOrder
 from consignment.domain.partner import PartnerStatus
 from consignment.domain.placing import placed_message, plan_orders
+from consignment.domain.quota import Quota
 from consignment.testing.builders import (
     NOW,
     TODAY,
@@ -99,6 +101,34 @@ def test_every_reason_is_given_at_once() -> None:
     }
     assert faults[3]["on_sale_from"] == "2026-09-02"
     assert [each["status"] for each in faults[-2:]] == ["suspended", None]
+
+
+def test_quotas_are_looked_at_with_the_rest() -> None:
+    """What is sound in a demand is held against the quotas, whatever else is wrong with it."""
+    total = Quota.of("total", Money.of("100.00", "CNY"))
+    of_tea = Quota.of("product:TEA", Money.of("1.00", "CNY"))
+    faults = _faults(
+        ("NONE", "1"),
+        ("APPLE", "2"),
+        ("TEA", "0"),
+        partners={**_PARTNERS, "green-farm": a_partner(status=PartnerStatus.SUSPENDED)},
+        quotas={"green-farm": [total], "tea-house": [total, of_tea]},
+        taken={("total", "CNY"): 1},
+    )
+    assert [each["code"] for each in faults] == [
+        "product_unknown",
+        "quantity_invalid",
+        "partner_not_admitted",
+        "quota_exceeded",
+    ]
+    assert (faults[-1]["wanted"], faults[-1]["available"]) == ("137.60", "99.99")
+
+
+def test_what_is_in_two_currencies_is_held_against_no_quota() -> None:
+    """There is no saying what of it would be ordered."""
+    quota = Quota.of("total", Money.of("0.00", "CNY"))
+    faults = _faults(("APPLE", "1"), ("YEN", "1"), quotas={"green-farm": [quota]})
+    assert [each["code"] for each in faults] == ["currency_mixed"]
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,8 @@ def _codes(work: Callable[[], object]) -> list[str]:
         (lambda: Withholding(" ", "0", "20"), "withholding_name_invalid"),
         (lambda: Withholding("tax", "-1", "20"), "amount_negative"),
         (lambda: Withholding("tax", "0", "120"), "percent_out_of_range"),
+        (lambda: Withholding("tax", "0", Fraction(6, 5)), "percent_out_of_range"),
+        (lambda: Percent(percent=Fraction(-1, 5)), "percent_out_of_range"),
         (lambda: Share("bank", "-1"), "weight_negative"),
         (lambda: Share("bank", 0.5), "number_invalid"),
         (lambda: Share("nobody", "1"), "beneficiary_unknown"),

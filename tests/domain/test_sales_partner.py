@@ -176,6 +176,14 @@ def test_waits_stay_within_bounds() -> None:
         BackOff(tries=0)
 
 
+def test_long_waits_do_not_outgrow_time() -> None:
+    """A wait that doubles for long from a long beginning is the longest, not an error."""
+    back_off = BackOff(first=timedelta(hours=6), longest=timedelta(days=1), tries=100)
+    waits = [back_off.wait_after(attempts) for attempts in (1, 2, 3, 4, 33, 99)]
+    assert waits == [timedelta(hours=each) for each in (6, 12, 24, 24, 24, 24)]
+    assert BackOff(first=timedelta()).wait_after(9) == timedelta()
+
+
 def test_streams_keep_the_order_of_what_belongs_together() -> None:
     """Messages to one recipient about one order are a stream; each credit is its own."""
     assert a_message("a").stream == a_message("b").stream == "partner:green-farm/D-1:green-farm"
@@ -224,3 +232,10 @@ def test_instants_need_an_offset() -> None:
     with pytest.raises(InvalidValue) as caught:
         in_utc(datetime(2026, 9, 1))  # noqa: DTZ001 - that is what is refused
     assert caught.value.codes == ("instant_naive",)
+
+
+def test_instants_need_a_place_in_utc() -> None:
+    """What falls out of the calendar in UTC is refused."""
+    with pytest.raises(InvalidValue) as caught:
+        in_utc(datetime(1, 1, 1, tzinfo=ZoneInfo("Asia/Shanghai")))
+    assert caught.value.codes == ("instant_invalid",)

@@ -485,6 +485,31 @@ def test_amounts_in_another_currency_do_not_fit() -> None:
     assert _settle(order, a_rule(amount=Percent(percent="1"))).currency == "JPY"
 
 
+def test_whatever_keeps_an_order_from_being_settled_is_named() -> None:
+    """A line without a rule, and one whose rule is in another currency, are told together."""
+    order = _order(_sold_line("A"), _sold_line("B"))
+    rule = a_rule(scope="product:A", amount=Percent(percent="1", cap="1"), currency="JPY")
+    with pytest.raises(Refused) as caught:
+        _settle(order, rule)
+    assert caught.value.codes == ("rule_missing", "rule_currency_differs")
+
+
+def test_a_pool_that_could_not_be_kept_is_refused() -> None:
+    """An amount per unit can be beyond everything: the order is not settled, and says why."""
+    order = _order(_sold_line("A", net=10))
+    with pytest.raises(Refused) as caught:
+        _settle(order, a_rule(amount=PerUnit(value="1" + "0" * 20)))
+    assert [each.as_dict() for each in caught.value.reasons] == [
+        {
+            "code": "amount_too_large",
+            "order_id": "D-1:green-farm",
+            "field": "pool",
+            "value": "1" + "0" * 21 + ".00",
+            "currency": "CNY",
+        }
+    ]
+
+
 # Whatever the figures.
 
 _MINOR = st.integers(0, 10**9)

@@ -11,7 +11,6 @@ from consignment.adapters.cli.console import figure, progress_bar
 from consignment.adapters.cli.inputs import opened
 from consignment.adapters.cli.refusing import message_line
 from consignment.adapters.cli.shapes import reason_shapes
-from consignment.domain.errors import NotFound, reason
 from consignment.formats.cloudevents import jsonl_messages
 from consignment.reporting import Received
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     from consignment.adapters.cli.arguments import Commands, Invocation
     from consignment.adapters.cli.console import Console
-    from consignment.desk import Consignment
     from consignment.ports.partner_messaging import Answer as PartnerAnswer
 
 __all__ = ["add"]
@@ -61,7 +59,7 @@ def _receive(asked: Invocation) -> Answer:
     given = asked.given
     desk = asked.open()
     with opened(given.file) as file, progress_bar("messages") as progress:
-        _check_partner(desk, given.partner)
+        desk.admission.partner(given.partner)
         lines = _Lines(file)
         answers = desk.reporting.receive(given.partner, lines, progress=progress)
     received = Received()
@@ -84,12 +82,6 @@ def _receive(asked: Invocation) -> Answer:
         lambda console: _show(console, given.file, received, refused),
         Exit.REFUSED if refused else Exit.DONE,
     )
-
-
-def _check_partner(desk: Consignment, partner_id: str) -> None:
-    found = desk.storage.read(lambda tx: tx.partners.get([partner_id]))
-    if partner_id not in found:
-        raise NotFound(reason("partner_unknown", partner_id=partner_id[:80]))
 
 
 def _show(

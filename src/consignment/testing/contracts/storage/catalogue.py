@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from consignment.domain.errors import DuplicateKey, StaleWrite
+from consignment.domain.errors import DuplicateKey, StaleWrite, StorageError
 from consignment.domain.progress import Tally
 from consignment.domain.rule import (
     Band,
@@ -184,6 +184,16 @@ class CatalogueBooksContract(StorageCase):
         assert (tally.ordered, tally.gross_sales_minor) == (3 * _BIG, 3 * _BIG + 3)
         assert tally.unsold == 3
 
+    def test_a_tally_beyond_its_end_is_not_written(self) -> None:
+        """What would no longer be exact in 64 bits is refused, and the tally stays."""
+        self.given(a_product())
+        most = Tally(ordered=9 * 10**18, sold=1, procured=1)
+        self._tally(APPLE=most)
+        with raises(StorageError):
+            self._tally(APPLE=Tally(ordered=_BIG))
+        _, tally = self.read(lambda t: t.products.get("green-farm", ["APPLE"]))["APPLE"]
+        assert tally == most
+
     def test_large_batches_of_products(self) -> None:
         """Thousands of products go in and come out in one call."""
         numbers = [f"P-{i:05}" for i in range(_LARGE)]
@@ -263,6 +273,17 @@ class CatalogueBooksContract(StorageCase):
         )
         assert self._found("abc CAFÉ") == [(0, "1"), (0, "2")]
         assert self._found("ｃａｆｅ") == [(2, "3")]
+
+    def test_what_cannot_be_a_name_or_number_is_not_found(self) -> None:
+        """Text that is too long, or no text at all (half a surrogate pair), finds nothing."""
+        self.given(a_product(name="苹果"))
+        assert self._found("%" * 100_000) == []
+        assert self._found("\ud83c") == []
+        assert self.read(lambda t: t.products.owners(["\ud83c", "APPLE"])) == {
+            "APPLE": "green-farm"
+        }
+        assert self.read(lambda t: t.orders.get(["\ud83c:green-farm"])) == {}
+        assert self.read(lambda t: t.partners.decisions("\ud83c")) == []
 
     def test_a_renamed_product_is_found_by_its_new_name(self) -> None:
         """After a save, the old name leads nowhere."""
