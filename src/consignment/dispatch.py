@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from consignment._orders import keep_in_step, store_changes
 from consignment.domain.errors import Conflict, NotFound, Reason, Refused, reason
@@ -240,9 +240,10 @@ class Dispatch:
         def work(tx: Transaction) -> PurchaseOrder:
             order = _order(tx, order_id)
             changed = change(order, now)
-            if changed is not order:
-                _store(tx, [(order, changed)], kind, message_type, now=now, actor=actor, data=data)
-            return changed
+            if changed is order:
+                return order
+            _store(tx, [(order, changed)], kind, message_type, now=now, actor=actor, data=data)
+            return evolve(changed, revision=order.revision + 1)
 
         return self._storage.write(work)
 

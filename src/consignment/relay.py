@@ -139,25 +139,13 @@ class Relay:
 
     def _deliver(self, entries: Sequence[OutboxEntry]) -> list[_Outcome]:
         messages = [entry.intent for entry in entries if isinstance(entry.intent, Message)]
-        try:
-            deliveries = self._messaging.deliver(messages)
-        except Exception as error:  # noqa: BLE001 - whatever a host's adapter raises: it is tried again
-            deliveries = [Delivery(f"{type(error).__name__}: {error}")] * len(entries)
-        return [
-            (entry, each.error, each.final) for entry, each in zip(entries, deliveries, strict=True)
-        ]
+        return _outcomes(entries, lambda: self._messaging.deliver(messages))
 
     def _credit(self, entries: Sequence[OutboxEntry]) -> list[_Outcome]:
         instructions = [
             entry.intent for entry in entries if isinstance(entry.intent, CreditInstruction)
         ]
-        try:
-            outcomes = self._crediting.credit(instructions)
-        except Exception as error:  # noqa: BLE001 - likewise
-            outcomes = [CreditOutcome(f"{type(error).__name__}: {error}")] * len(entries)
-        return [
-            (entry, each.error, each.final) for entry, each in zip(entries, outcomes, strict=True)
-        ]
+        return _outcomes(entries, lambda: self._crediting.credit(instructions))
 
     def _record(
         self,
@@ -193,6 +181,20 @@ class Relay:
             )
             tx.journal.append([_fact(FactKind.SET_ASIDE, entry, now, None) for entry in aside])
         return Relayed(len(done), len(ours) - len(done) - len(aside), len(aside))
+
+
+def _outcomes(
+    entries: Sequence[OutboxEntry], carry_out: Callable[[], Sequence[Delivery | CreditOutcome]]
+) -> list[_Outcome]:
+    """Carry out entries; what an adapter raises, or answers too few of, fails all of them."""
+    try:
+        return [
+            (entry, each.error, each.final)
+            for entry, each in zip(entries, carry_out(), strict=True)
+        ]
+    except Exception as error:  # noqa: BLE001 - whatever a host's adapter raises: it is tried again
+        why = f"{type(error).__name__}: {error}"
+        return [(entry, why, False) for entry in entries]
 
 
 def _after_delivery(tx: Transaction, done: Sequence[OutboxEntry], now: datetime) -> None:

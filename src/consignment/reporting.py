@@ -93,13 +93,6 @@ class Received:
         else:
             self.taken += 1
 
-    def add(self, other: Received) -> None:
-        """Add another count to this one."""
-        self.taken += other.taken
-        self.repeated += other.repeated
-        self.refusals += other.refusals
-        self.trouble = other.trouble
-
 
 @frozen
 class _Unreadable:
