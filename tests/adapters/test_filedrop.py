@@ -414,6 +414,66 @@ def test_reasons_are_not_left_behind_when_the_file_goes_in_between(drop: FileDro
     assert _files(drop.root) == []
 
 
+def test_reasons_stay_when_another_worker_refused_the_file_meanwhile(drop: FileDrop) -> None:
+    """The quicker worker's file keeps the reasons beside it."""
+    _put(drop, "a.jsonl", b"")
+    (quicker,) = drop.inbound()
+
+    class Late(Disk):
+        def write_aside(self, folder: Path, name: str, data: bytes) -> Path:
+            quicker.refuse([reason("file_empty")])
+            return Disk.write_aside(self, folder, name, data)
+
+    class LateDrop(FileDrop):
+        @property
+        def _disk(self) -> Disk:
+            return Late(sync=False)
+
+    for inbound in LateDrop(drop.root).inbound():
+        inbound.refuse([reason("file_empty")])
+    refused = drop.root / "inbound" / "green-farm" / "refused"
+    assert _files(refused) == ["a.jsonl", "a.jsonl.reasons.json"]
+
+
+def test_a_file_that_took_the_others_place_at_the_last_moment_is_still_offered(
+    drop: FileDrop,
+) -> None:
+    """A partner sends a file of the same name while the first is being moved: none is lost."""
+    path = _put(drop, "a.jsonl", _report("R-1"))
+
+    class Late(Disk):
+        def write_aside(self, folder: Path, name: str, data: bytes) -> Path:
+            path.with_name("b.tmp").write_bytes(_report("R-2"))
+            path.with_name("b.tmp").replace(path)
+            return Disk.write_aside(self, folder, name, data)
+
+    class LateDrop(FileDrop):
+        @property
+        def _disk(self) -> Disk:
+            return Late(sync=False)
+
+    for inbound in LateDrop(drop.root).inbound():
+        answers = [Answer("R-1", reasons=(reason("oversold"),)) for _ in inbound.messages()]
+        inbound.finish(answers)
+    (again,) = drop.inbound()
+    assert list(again.messages()) == [_report("R-2")]
+    assert _files(drop.root) == ["inbound/green-farm/a.jsonl"]
+
+
+def test_a_file_of_too_many_lines_is_refused_before_any_is_taken(drop: FileDrop) -> None:
+    """A small file can hold more messages than fit in memory with what becomes of them."""
+    few = FileDrop(drop.root, sync=False, max_file_lines=3)
+    _put(drop, "a.jsonl", b"1\n2\n3\n")
+    _put(drop, "b.jsonl", b"1\n2\n3\n4\n")
+    good, bad = few.inbound()
+    assert list(good.messages()) == [b"1", b"2", b"3"]
+    with pytest.raises(UnusableInput) as caught:
+        next(bad.messages())
+    assert [each.as_dict() for each in caught.value.reasons] == [
+        {"code": "file_too_large", "file": "b.jsonl", "lines": 4, "limit_lines": 3}
+    ]
+
+
 def test_trouble_with_one_file_keeps_no_other_back(drop: FileDrop, tmp_path: Path) -> None:
     """A partner whose done/ leads elsewhere gets nothing moved; it is told in the end."""
     elsewhere = tmp_path / "elsewhere"

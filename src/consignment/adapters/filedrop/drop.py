@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 
     from consignment.domain.message import Message, Recipient
 
-__all__ = ["MAX_FILE_BYTES", "FileDrop"]
+__all__ = ["MAX_FILE_BYTES", "MAX_FILE_LINES", "FileDrop"]
 
 #: The largest inbound file, in bytes.
 MAX_FILE_BYTES = 64 * 1024 * 1024
+
+#: The most lines of an inbound file: what becomes of each is kept in memory until all are done.
+MAX_FILE_LINES = 100_000
 
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,219}", re.ASCII)
 _SUFFIXES = (".json", ".jsonl", ".ndjson")
@@ -48,6 +51,7 @@ class FileDrop:
     root: Path = field(converter=Path)
     sync: bool = True
     max_file_bytes: int = MAX_FILE_BYTES
+    max_file_lines: int = MAX_FILE_LINES
     max_message_bytes: int = MAX_MESSAGE_BYTES
 
     @property
@@ -93,6 +97,7 @@ class FileDrop:
                             path,
                             self._disk,
                             self.max_file_bytes,
+                            self.max_file_lines,
                             self.max_message_bytes,
                             troubles,
                         )

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["IncomingFile"]
 
+_BLOCK = 1024 * 1024
+
 
 @define
 class IncomingFile:
@@ -37,6 +39,7 @@ class IncomingFile:
     path: Path
     _disk: Disk = field(repr=False)
     _max_file_bytes: int = field(repr=False)
+    _max_file_lines: int = field(repr=False)
     _max_message_bytes: int = field(repr=False)
     #: Takes note of what went wrong in moving; `FileDrop.inbound` raises it in the end.
     _troubles: list[str] = field(repr=False)
@@ -77,12 +80,25 @@ class IncomingFile:
         if self.path.suffix.lower() == ".json":
             found = iter([file.read(self._max_message_bytes + 1)] if size else [])
         else:
+            self._check_lines(file)
             found = jsonl_messages(file, max_bytes=self._max_message_bytes)
         first = next(found, None)
         if first is None:
             raise UnusableInput(reason("file_empty", file=self.name))
         yield first
         yield from found
+
+    def _check_lines(self, file: BinaryIO) -> None:
+        lines = 0
+        while block := file.read(_BLOCK):
+            lines += block.count(b"\n")
+        if lines > self._max_file_lines:
+            raise UnusableInput(
+                reason(
+                    "file_too_large", file=self.name, lines=lines, limit_lines=self._max_file_lines
+                )
+            )
+        file.seek(0)
 
     def finish(self, answers: Sequence[Answer]) -> None:
         """Move the file to `done/`, or to `refused/` when a message was refused.
@@ -114,16 +130,16 @@ class IncomingFile:
 
     def _move(self, where: str, reasons: Mapping[str, Any] | None) -> None:
         try:
-            if self._is_as_read():
+            if self._is_as_read(self.path):
                 self._move_to(self.path.parent / where, reasons)
         except OSError as error:
             self._troubles.append(
                 f"{self.partner_id}/{self.name} cannot be moved to {where}: {fault_text(error)}"
             )
 
-    def _is_as_read(self) -> bool:
+    def _is_as_read(self, path: Path) -> bool:
         try:
-            with open_regular(self.path) as file:
+            with open_regular(path) as file:
                 return self._read_as in {None, _signature(file)}
         except FileNotFoundError:
             return False
@@ -148,9 +164,14 @@ class IncomingFile:
         try:
             self.path.rename(folder / name)
         except FileNotFoundError:
-            if reasons is not None:
+            # Another worker may have put it there, under that name, with these reasons.
+            if not os.path.lexists(folder / name):
                 beside.unlink(missing_ok=True)
             return
+        if not self._is_as_read(folder / name):
+            # At the last moment another file took its place: that one is still to be read.
+            (folder / name).rename(self.path.parent / free_name(self.path.parent, self.path.name))
+            beside.unlink(missing_ok=True)
         self._disk.sync_folder(folder)
         self._disk.sync_folder(self.path.parent)
 
