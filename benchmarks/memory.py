@@ -17,7 +17,16 @@ def main(directory: str, count: str) -> None:
         result = desk.catalogue.import_products(bank.PARTNER, rows)
         assert result.created == int(count)
         assert sum(1 for _ in result.products) == int(count)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(_peak_mb())
+
+
+def _peak_mb() -> float:
+    status = Path("/proc/self/status")
+    if status.exists():
+        # What `getrusage` tells includes the process that this one was forked from.
+        line = next(each for each in status.read_text().splitlines() if each.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

@@ -200,7 +200,7 @@ def test_a_preview_writes_nothing(sold_out: Bank) -> None:
 
 
 def test_a_running_order_can_be_previewed(shop: Bank) -> None:
-    """With the figures so far; a placed one has none."""
+    """With the figures so far, and the average cost of what was sold; a placed one has none."""
     shop.place()
     with pytest.raises(Refused) as refused:
         shop.desk.settlement.preview(ORDER)
@@ -210,7 +210,9 @@ def test_a_running_order_can_be_previewed(shop: Bank) -> None:
     shop.take(builders.accepted())
     assert str(shop.desk.settlement.preview(ORDER).pool) == "0.00"
     shop.take(builders.procured(), builders.sold(ORDER, ("APPLE", "9", "70.00")))
-    assert str(shop.desk.settlement.preview(ORDER).pool) == "135.00"
+    preview = shop.desk.settlement.preview(ORDER)
+    assert (str(preview.cost_of_goods), str(preview.pool)) == ("445.50", "184.50")
+    assert any("average cost 495.00/10 x net sold" in line for line in preview.explanation)
 
 
 def test_only_a_completed_order_is_settled(shop: Bank) -> None:

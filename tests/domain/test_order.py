@@ -654,3 +654,16 @@ def test_refusals_carry_every_reason() -> None:
     assert isinstance(refused, ConsignmentError)
     with pytest.raises(ValueError, match="at least one reason"):
         Refused([])
+
+
+@given(st.integers(0, MAX_MINOR), st.integers(1, 10**9), st.data())
+def test_the_cost_of_what_was_sold_is_the_average(
+    cost: int, procured: int, data: st.DataObject
+) -> None:
+    """Cost x net sold / procured, rounded half-up; nothing while nothing was procured."""
+    net_sold = data.draw(st.integers(0, procured))
+    line = evolve(
+        a_line(), ordered=procured, procured=procured, sold=net_sold, procurement_cost_minor=cost
+    )
+    assert line.cost_of_sold_minor == round_half_up(Fraction(cost * net_sold, procured))
+    assert evolve(line, procured=0, sold=0).cost_of_sold_minor == 0

@@ -81,6 +81,7 @@ _UNANSWERED = frozenset({OrderState.PLACED, OrderState.DISPATCHED})
 _RUNNING = frozenset({OrderState.ACCEPTED, OrderState.PROCURING, OrderState.ON_SALE})
 _STOCKED = frozenset({OrderState.PROCURING, OrderState.ON_SALE})
 _BEFORE_GOODS = _UNANSWERED | {OrderState.ACCEPTED}
+_COMPLETED = frozenset({OrderState.COMPLETED, OrderState.SETTLED, OrderState.CLOSED})
 #: States in which an order reserves nothing any more.
 _RELEASED = frozenset(
     {
@@ -199,6 +200,15 @@ class OrderLine:
         return self.procurement_cost_minor - self.sent_back_credit_minor
 
     @property
+    def cost_of_sold_minor(self) -> int:
+        """Weighted average procurement cost × net sold, half-up: the cost before completion."""
+        if not self.procured:
+            return 0
+        return (2 * self.procurement_cost_minor * self.net_sold + self.procured) // (
+            2 * self.procured
+        )
+
+    @property
     def reserved_minor(self) -> int:
         """What the line reserves of its quotas while the order is open."""
         gone = self.settled + self.sent_back
@@ -242,6 +252,11 @@ class PurchaseOrder:
             for line in self.lines
         )
         return Money(total, self.currency)
+
+    @property
+    def completed(self) -> bool:
+        """Tell whether the partner has completed it: nothing more will move."""
+        return self.state in _COMPLETED
 
     def reservations(self) -> dict[QuotaKey, int]:
         """Give what the order reserves, in minor units, per scope that could have a quota."""

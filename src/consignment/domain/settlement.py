@@ -156,12 +156,12 @@ class _Sum:
     millionths_net_sold: int
 
     @classmethod
-    def of(cls, lines: Iterable[OrderLine]) -> _Sum:
+    def of(cls, lines: Iterable[OrderLine], *, completed: bool) -> _Sum:
         net_sales = cost = agreed = millionths = 0
         for line in lines:
             net_sold = line.net_sold
             net_sales += line.net_sales_minor
-            cost += line.cost_of_goods_minor
+            cost += line.cost_of_goods_minor if completed else line.cost_of_sold_minor
             agreed += value_minor(net_sold, line.unit_places, line.agreed_price_minor)
             millionths += net_sold * 10 ** (MAX_UNIT_PLACES - line.unit_places)
         return cls(net_sales, cost, agreed, millionths)
@@ -194,6 +194,8 @@ def compute(
 ) -> Settlement:
     """Settle an order by the rules in force on the day it was placed.
 
+    Before an order is completed, its cost of goods is that of what was sold, at the weighted
+    average of the procurement so far; then it is all that was procured less what was sent back.
     Lines to which different rules apply are settled by rule; an expense reported for the order is
     then divided among them by net sales. Raises `Refused`: `rule_missing` (product numbers),
     `rule_currency_differs`, `amount_too_large` (the figure's name).
@@ -209,13 +211,14 @@ def compute(
         for line in order.lines
     ]
     groups = _groups(order, chosen)
-    sums = [_Sum.of(lines) for _, lines in groups]
+    completed = order.completed
+    sums = [_Sum.of(lines, completed=completed) for _, lines in groups]
     expenses = _expenses_by_part(order, sums)
     parts = [
         _part(order, rule, total, expense, lines)
         for (rule, lines), total, expense in zip(groups, sums, expenses, strict=True)
     ]
-    whole = sums[0] if len(sums) == 1 else _Sum.of(order.lines)
+    whole = sums[0] if len(sums) == 1 else _Sum.of(order.lines, completed=completed)
     places = minor_places(order.currency)
     shares = _merged_shares(parts)
     deductions: dict[str, int] = {}
@@ -332,10 +335,7 @@ def _part(
     told += [
         f"  {line.product_number}: net sold {decimal_text(line.net_sold, line.unit_places)}, "
         f"sales {text(line.gross_sales_minor)} - returns {text(line.returns_minor)} "
-        f"= net sales {text(line.net_sales_minor)}; "
-        f"procured for {text(line.procurement_cost_minor)} "
-        f"- sent back {text(line.sent_back_credit_minor)} "
-        f"= cost of goods {text(line.cost_of_goods_minor)}"
+        f"= net sales {text(line.net_sales_minor)}; {_cost_told(order, line, text)}"
         for line in lines
     ]
     told.append(f"net sales {text(total.net_sales)}, cost of goods {text(total.cost_of_goods)}")
@@ -347,6 +347,19 @@ def _part(
     pool = pool_of(rule, base, total.units_net_sold, order.currency, told)
     shares = _shares(order, rule, pool, text, told)
     return _Part(rule, deductions, base, pool, shares, tuple(told))
+
+
+def _cost_told(order: PurchaseOrder, line: OrderLine, text: _Text) -> str:
+    procured = text(line.procurement_cost_minor)
+    if not order.completed:
+        return (
+            f"average cost {procured}/{decimal_text(line.procured, line.unit_places)} x net sold "
+            f"= cost of goods {text(line.cost_of_sold_minor)} (half-up)"
+        )
+    return (
+        f"procured for {procured} - sent back {text(line.sent_back_credit_minor)} "
+        f"= cost of goods {text(line.cost_of_goods_minor)}"
+    )
 
 
 def _base(basis: Basis, total: _Sum, text: _Text, told: list[str]) -> int:
