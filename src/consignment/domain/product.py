@@ -40,7 +40,7 @@ COLUMNS = (
 REQUIRED_COLUMNS = ("name", "unit", "currency", "agreed_price")
 
 _COLUMN_SET = frozenset(COLUMNS)
-_PRICE = re.compile(r"([0-9]{1,16})(?:\.([0-9]{1,16}))?", re.ASCII)
+_PRICE = re.compile(r"([0-9]{1,32})(?:\.([0-9]{1,32}))?", re.ASCII)
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _NUMBER_LENGTH = 64
 _NAME_LENGTH = 200

@@ -67,14 +67,15 @@ class Settings:
 
     `timezone` is the bank's business time zone: product lifetimes, admission validity and rule
     dates are days in it. `currency` is that of amounts in settlement rules which name none.
-    An order that its partner has not accepted within `answer_days` expires. A partner is due for
+    An order that its partner has not accepted within `answer_days` expires by itself; the bank may
+    cancel it sooner. A partner is due for
     review `review_notice_days` before its admission ends. `lease` is how long a worker may take
     over a batch of deliveries before another worker may take them up.
     """
 
     timezone: ZoneInfo = field(default=ZoneInfo("Asia/Shanghai"), converter=_zone)
     currency: str = field(default="CNY")
-    answer_days: int = field(default=30, validator=[instance_of(int), ge(1)])
+    answer_days: int = field(default=180, validator=[instance_of(int), ge(1)])
     review_notice_days: int = field(default=30, validator=[instance_of(int), ge(0)])
     back_off: BackOff = BackOff()
     lease: timedelta = timedelta(minutes=5)

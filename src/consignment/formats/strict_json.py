@@ -46,6 +46,9 @@ class _Misfit:
         self.code = code
         self.text = text
 
+    def __repr__(self) -> str:
+        return self.text[:64]
+
 
 class _Repeating(dict[str, Any]):
     """An object some of whose members have the same name."""

@@ -26,6 +26,9 @@ __all__ = ["Commands", "Invocation", "parsed", "wants_json"]
 
 _DATABASE = "sqlite:///consignment.db"
 _MAILBOX = "mailbox"
+#: Between these years, and some before and after them, there are no ends of the calendar.
+_FIRST_YEAR = 1970
+_LAST_YEAR = 2199
 
 
 @frozen
@@ -89,11 +92,16 @@ class Commands:
 
 def _at(text: str) -> datetime:
     try:
-        return instant(text)
+        at = instant(text)
     except InvalidValue as error:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no instant like 2026-11-03T09:00:00+08:00 ({error.codes[0]})"
         ) from None
+    if not _FIRST_YEAR <= at.year <= _LAST_YEAR:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not of the years from {_FIRST_YEAR} to {_LAST_YEAR}"
+        )
+    return at
 
 
 def _shared_options() -> _Parser:

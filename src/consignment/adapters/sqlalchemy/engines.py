@@ -227,7 +227,16 @@ class SqliteDatabase:
 
     def told(self, error: Exception) -> StorageError:
         """Give the error of ours that one of sqlite3's means."""
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is not None and code & _PRIMARY == sqlite3.SQLITE_CANTOPEN and self._locked_away():
+            return StorageReadOnly(f"{error}: {self._path} or its folder cannot be written")
         return _sqlite_error(error)
+
+    def _locked_away(self) -> bool:
+        """Tell whether the file is there, and SQLite cannot put its log beside it."""
+        return self._path.is_file() and not (
+            os.access(self._path, os.W_OK) and os.access(self._path.parent, os.W_OK)
+        )
 
     def writable_file(self) -> Engine:
         """Give an engine that creates the file, and puts it into WAL mode, which lasts."""

@@ -11,6 +11,7 @@ from consignment.adapters.cli.console import figure, progress_bar
 from consignment.adapters.cli.inputs import opened
 from consignment.adapters.cli.refusing import message_line
 from consignment.adapters.cli.shapes import reason_shapes
+from consignment.domain.errors import UnusableInput, reason
 from consignment.formats.cloudevents import jsonl_messages
 from consignment.reporting import Received
 
@@ -62,6 +63,8 @@ def _receive(asked: Invocation) -> Answer:
         desk.admission.partner(given.partner)
         lines = _Lines(file)
         answers = desk.reporting.receive(given.partner, lines, progress=progress)
+    if not answers:
+        raise UnusableInput(reason("file_empty", file=given.file))
     received = Received()
     for each in answers:
         received.count(each)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from consignment.adapters.cli.arguments import Commands, Invocation
     from consignment.adapters.cli.console import Console, Style
+    from consignment.desk import Consignment
     from consignment.domain.settlement import Settlement
     from consignment.ports.account_crediting import AccountBook, Posting
 
@@ -100,10 +101,20 @@ def show_explanation(console: Console, settlement: Settlement) -> None:
         console.say("  " + line)
 
 
+def _check_holder(desk: Consignment, account: str) -> None:
+    """Refuse the account of somebody unknown: its zero would look like one not yet paid."""
+    kind, _, holder = account.partition(":")
+    if kind == "partner":
+        desk.admission.partner(holder)
+    elif kind == "sales_partner":
+        desk.sales_partners.get(holder)
+
+
 def _balance(asked: Invocation) -> Answer:
     account = asked.given.account
     _check_account(account)
     desk = asked.open()
+    _check_holder(desk, account)
     # The embedded default's crediting is a ledger, which tells of its accounts.
     book = cast("AccountBook", desk.crediting)
     balances = list(book.balance(account)) or [Money(0, desk.settings.currency)]

@@ -137,7 +137,7 @@ _BAD = {"reports refused", "failed, tried again later", "set aside"}
 def _work(asked: Invocation) -> Answer:
     desk = asked.open()
     totals = _Totals()
-    with working(asked.database, desk.relay.recover) as recovered:
+    with working(asked.database, lambda: _recovered(desk, asked)) as recovered:
         totals.recovered = recovered
         if asked.given.forever:
             _go_on(desk, totals, asked)
@@ -148,6 +148,16 @@ def _work(asked: Invocation) -> Answer:
         lambda console: _show(console, totals),
         Exit.REFUSED if totals.trouble else Exit.DONE,
     )
+
+
+def _recovered(desk: Consignment, asked: Invocation) -> int:
+    """Take up what a crashed worker left; who goes on for good does not end over a lock."""
+    try:
+        return desk.relay.recover()
+    except StorageBusy:
+        if asked.given.forever:
+            return 0  # the leases end by themselves
+        raise
 
 
 def _go_on(desk: Consignment, totals: _Totals, asked: Invocation) -> None:
