@@ -362,18 +362,6 @@ def test_messages_of_an_unknown_partner(bank: Bank) -> None:
     assert refused == {"refused": [{"code": "partner_unknown", "partner_id": "nobody"}]}
 
 
-def test_no_messages_at_all(bank: Bank) -> None:
-    """A file without a message is done with at once."""
-    bank.placed()
-    path = bank.write("empty.jsonl", b"\n\n")
-    assert bank.run("receive", "--partner", PARTNER, path) == {
-        "taken": 0,
-        "repeated": 0,
-        "refused": 0,
-        "refusals": [],
-    }
-
-
 # Questions.
 
 
@@ -415,3 +403,34 @@ def test_people_are_told_where(bank: Bank) -> None:
     assert (code, out) == (1, "")
     assert f"refused: {path}: id_invalid (at partner.partner_id" in err
     assert f"refused: {path}: text_missing (at partner.name" in err
+
+
+def test_a_file_of_no_messages_is_no_success(bank: Bank) -> None:
+    """An empty file of messages is a lost upload rather than a partner with nothing to say."""
+    bank.placed()
+    for content in ("", "\n \n"):
+        path = bank.write("none.jsonl", content)
+        refused = bank.run("receive", "--partner", PARTNER, path, "--at", ORDERED, expect=2)
+        assert codes(refused) == ["file_empty"]
+
+
+def test_an_account_of_nobody_is_not_zero(bank: Bank) -> None:
+    """Zero is the balance of somebody known; nobody has none."""
+    bank.ready()
+    assert bank.run("balance", "sales_partner:sp-li")["balance"] == "0.00"
+    assert codes(bank.run("balance", "sales_partner:nobody", expect=1)) == ["sales_partner_unknown"]
+    assert codes(bank.run("balance", "partner:nobody", expect=1)) == ["partner_unknown"]
+
+
+def test_a_number_in_place_of_a_document(bank: Bank) -> None:
+    """What is shown of it is what stands in the file."""
+    path = bank.write("number.json", "1e999")
+    refused = bank.run("admit", path, expect=2)["refused"]
+    assert {each["value"] for each in refused} == {"1e999"}
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_an_instant_at_the_end_of_the_calendar(bank: Bank, at: str) -> None:
+    """It leaves no room to reckon with days before or after it."""
+    bank.opened()
+    assert codes(bank.run("work", "--at", at, expect=2)) == ["usage"]

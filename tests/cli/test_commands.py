@@ -205,7 +205,7 @@ def test_progress_before_anything_was_procured(bank: Bank) -> None:
 
 def test_accounts(bank: Bank) -> None:
     """An account with nothing posted has nothing in the bank's currency."""
-    bank.run("init")
+    bank.ready()
     assert bank.run("balance", "sales_partner:sp-li") == {
         "account": "sales_partner:sp-li",
         "balance": "0.00",

@@ -124,6 +124,32 @@ def test_a_database_that_is_full(bank: Bank, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs a mount of its own")
+def test_a_database_on_a_disk_that_is_read_only(tmp_path: Path) -> None:
+    """Where SQLite cannot put its log beside the file, that is what is said."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    run = f"{sys.executable} -m consignment.adapters.cli --database sqlite:///{disk}/bank.db"
+    script = f"""
+        mount -t tmpfs -o size=8m tmpfs {disk} || exit 99
+        {run} init --mailbox {disk}/mailbox > {tmp_path}/told || exit 98
+        mount -o remount,ro {disk} || exit 99
+        {run} policy set {AKSU}/policy.json --json
+        echo "exit $?"
+    """
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=120,
+    )
+    if done.returncode == 99 or "unshare" in done.stderr:
+        pytest.skip("may not mount")
+    assert '"code": "database_read_only"' in done.stdout, done.stdout + done.stderr
+    assert "exit 1" in done.stdout
+
+
 def test_a_mailbox_that_is_not_there(bank: Bank) -> None:
     """`work` without its mailbox says so, ends with 1, and does the rest."""
     bank.run("init")
