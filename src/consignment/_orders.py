@@ -1,9 +1,10 @@
-"""Store what orders have become, with what follows for tallies and quotas; one way for all."""
+"""Find orders, and store what they have become with what follows for tallies and quotas."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from consignment.domain.errors import NotFound, reason
 from consignment.domain.progress import Tally, tally_changes
 
 if TYPE_CHECKING:
@@ -12,6 +13,14 @@ if TYPE_CHECKING:
     from consignment.domain.order import PurchaseOrder
     from consignment.domain.quota import QuotaKey
     from consignment.ports.storage import Transaction
+
+
+def order_of(tx: Transaction, order_id: str) -> PurchaseOrder:
+    """Give an order, else raise `NotFound` (`order_unknown`)."""
+    order = tx.orders.get([order_id]).get(order_id)
+    if order is None:
+        raise NotFound(reason("order_unknown", order_id=order_id[:160]))
+    return order
 
 
 def store_changes(tx: Transaction, changes: Sequence[tuple[PurchaseOrder, PurchaseOrder]]) -> None:

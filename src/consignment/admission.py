@@ -227,9 +227,7 @@ class Admission:
         now = self._clock.now()
 
         def work(tx: Transaction) -> Partner:
-            partner = tx.partners.get([partner_id]).get(partner_id)
-            if partner is None:
-                raise NotFound(reason("partner_unknown", partner_id=partner_id[:80]))
+            partner = _partner(tx, partner_id)
             moved = move(partner)
             tx.partners.save(moved)
             figures = {"reason": why, **data}
@@ -240,10 +238,7 @@ class Admission:
 
     def partner(self, partner_id: str) -> Partner:
         """Give a partner, else raise `NotFound` (`partner_unknown`)."""
-        found = self._storage.read(lambda tx: tx.partners.get([partner_id]))
-        if partner_id not in found:
-            raise NotFound(reason("partner_unknown", partner_id=partner_id[:80]))
-        return found[partner_id]
+        return self._storage.read(lambda tx: _partner(tx, partner_id))
 
     def partners(self, *, after: str = "", limit: int = 1000) -> Sequence[Partner]:
         """List partners by rising id, after an id."""
@@ -256,6 +251,13 @@ class Admission:
         return self._storage.read(
             lambda tx: tx.partners.list(review_until=until, after=after, limit=limit)
         )
+
+
+def _partner(tx: Transaction, partner_id: str) -> Partner:
+    partner = tx.partners.get([partner_id]).get(partner_id)
+    if partner is None:
+        raise NotFound(reason("partner_unknown", partner_id=partner_id[:80]))
+    return partner
 
 
 def _decided(decision: AdmissionDecision) -> Fact:

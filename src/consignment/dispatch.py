@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from consignment._orders import keep_in_step, store_changes
-from consignment.domain.errors import Conflict, NotFound, Reason, Refused, reason
+from consignment._orders import keep_in_step, order_of, store_changes
+from consignment.domain.errors import Conflict, Reason, Refused, reason
 from consignment.domain.journal import Fact, FactKind
 from consignment.domain.message import Message, OutboxEntry, Recipient, message_id_of
 from consignment.domain.order import ConsignmentDemand, OrderState, PurchaseOrder
@@ -191,7 +191,7 @@ class Dispatch:
 
     def order(self, order_id: str) -> PurchaseOrder:
         """Give an order as it is now, else raise `NotFound` (`order_unknown`)."""
-        return self._storage.read(lambda tx: _order(tx, order_id))
+        return self._storage.read(lambda tx: order_of(tx, order_id))
 
     def cancel(self, order_id: str, *, why: str, actor: str | None = None) -> PurchaseOrder:
         """Cancel an order before anything was procured, release its quotas, tell the partner.
@@ -238,7 +238,7 @@ class Dispatch:
         now = self._clock.now()
 
         def work(tx: Transaction) -> PurchaseOrder:
-            order = _order(tx, order_id)
+            order = order_of(tx, order_id)
             changed = change(order, now)
             if changed is order:
                 return order
@@ -296,13 +296,6 @@ def _plan(
         for key, amount in reserved_by(orders).items():
             taken[key] = taken.get(key, 0) + amount
     return planned
-
-
-def _order(tx: Transaction, order_id: str) -> PurchaseOrder:
-    order = tx.orders.get([order_id]).get(order_id)
-    if order is None:
-        raise NotFound(reason("order_unknown", order_id=order_id[:160]))
-    return order
 
 
 def _store(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from consignment._orders import order_of
 from consignment.domain.errors import InvalidValue, NotFound, reason
 from consignment.domain.order import partner_id_of
 from consignment.domain.progress import NamePage
@@ -159,9 +160,7 @@ class Progress:
 
 
 def _of_order(tx: Transaction, order_id: str, now: datetime, today: date) -> list[ProgressAnswer]:
-    order = tx.orders.get([order_id]).get(order_id)
-    if order is None:
-        raise NotFound(reason("order_unknown", order_id=order_id[:160]))
+    order = order_of(tx, order_id)
     numbers = [line.product_number for line in order.lines]
     products = tx.products.get(partner_id_of(order_id), numbers)
     return [

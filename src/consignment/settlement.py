@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
-from consignment._orders import store_changes
+from consignment._orders import order_of, store_changes
 from consignment.domain.errors import Conflict, NotFound, Reason, Refused, reason
 from consignment.domain.journal import Fact, FactKind
 from consignment.domain.message import (
@@ -100,7 +100,7 @@ class Settling:
         now = self._clock.now()
 
         def work(tx: Transaction) -> Settlement:
-            order = _order(tx, order_id)
+            order = order_of(tx, order_id)
             if order.state not in _PREVIEWED:
                 raise Refused(_wrong_state(order, "preview"))
             (settlement,) = self._computed(tx, [order], now)
@@ -119,7 +119,7 @@ class Settling:
         now = self._clock.now()
 
         def work(tx: Transaction) -> Settlement:
-            order = _order(tx, order_id)
+            order = order_of(tx, order_id)
             if settled := tx.settlements.of_orders([order_id]).get(order_id):
                 return settled[-1]
             if order.state is not OrderState.COMPLETED:
@@ -165,7 +165,7 @@ class Settling:
         def work(tx: Transaction) -> tuple[Settlement, ...]:
             settled = tx.settlements.of_orders([order_id]).get(order_id)
             if not settled:
-                order = _order(tx, order_id)
+                order = order_of(tx, order_id)
                 raise NotFound(reason("not_settled", order_id=order_id, state=order.state.value))
             return settled
 
@@ -258,13 +258,6 @@ def _check_rule(tx: Transaction, rule: SettlementRule) -> None:
     ]
     if unknown:
         raise NotFound(unknown)
-
-
-def _order(tx: Transaction, order_id: str) -> PurchaseOrder:
-    order = tx.orders.get([order_id]).get(order_id)
-    if order is None:
-        raise NotFound(reason("order_unknown", order_id=order_id[:160]))
-    return order
 
 
 def _wrong_state(order: PurchaseOrder, wanted: str) -> Reason:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import date, timedelta
+from decimal import localcontext
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -587,3 +588,20 @@ def test_nothing_is_lost_or_made_up(  # noqa: PLR0917 - one for each strategy
     assert dict(settlement.deductions)["freight"] == expenses.get("freight", 0)
     assert settlement.settlement_id.endswith(":2")
     assert minor_places(settlement.currency) == 2
+
+
+def test_the_decimal_context_of_the_host_changes_no_figure() -> None:
+    """A service that reckons with four digits gets the same cents."""
+    share = Share("sales_partner", "1", Withholding("tax", "12345.67", "20"))
+    rule = a_rule(
+        basis="sales",
+        amount=Percent(percent="1", minimum="23456.78", cap="34567.89"),
+        shares=[share],
+    )
+    order = _order(_sold_line(sales=1_000_000, cost=0))
+    usual = _settle(order, rule)
+    with localcontext(prec=4):
+        rough = _settle(order, rule)
+    assert rough.pool_minor == usual.pool_minor == 2_345_678
+    assert rough.shares == usual.shares
+    assert usual.shares[0].withheld_minor == 222_222

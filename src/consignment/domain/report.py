@@ -82,7 +82,6 @@ class PartnerReport:
     """
 
     kind: ClassVar[ReportKind]
-    #: Order states in which a report of this kind can be taken.
     report_id: str
     order_id: str
     occurred_at: datetime

@@ -30,6 +30,7 @@ from consignment.domain.rule import Basis, DeductionKind, RuleSet, SettlementRul
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import date
+    from decimal import Decimal
 
     from consignment.domain.order import OrderLine, PurchaseOrder
 
@@ -427,13 +428,18 @@ def pool_of(
     exact = amount.form(Fraction(floor_base), units_net_sold, unit) if base >= 0 else Fraction(0)
     pool = round_half_up(exact)
     told.append(f"pool: {amount.formula} = {decimal_text(pool, places)} (half-up)")
-    if amount.minimum is not None and pool < (least := int(amount.minimum * unit)):
+    if amount.minimum is not None and pool < (least := _minor(amount.minimum, unit)):
         told.append(f"raised to the minimum {amount.minimum}")
         pool = least
-    if amount.cap is not None and pool > (most := int(amount.cap * unit)):
+    if amount.cap is not None and pool > (most := _minor(amount.cap, unit)):
         told.append(f"lowered to the cap {amount.cap}")
         pool = most
     return pool
+
+
+def _minor(amount: Decimal, unit: int) -> int:
+    """Give an amount of a rule in minor units: exact, whatever decimal context the host has set."""
+    return int(Fraction(amount) * unit)
 
 
 def _shares(
@@ -451,7 +457,7 @@ def _shares(
         )
         withheld = 0
         if share.withholding is not None:
-            over = max(0, part - int(share.withholding.threshold * unit))
+            over = max(0, part - _minor(share.withholding.threshold, unit))
             withheld = round_half_up(over * share.withholding.percent)
             told.append(
                 f"withheld as {share.withholding.name}: {percent_text(share.withholding.percent)} "
