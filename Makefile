@@ -79,7 +79,7 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 lock: | $(MADE)
 	$(PIP) install --no-user 'uv>=0.9'
 	mkdir -p requirements
-	$(LOCK) pyproject.toml --extra cli --group pyproject.toml:dev --output-file requirements/dev.txt
+	$(LOCK) pyproject.toml --all-extras --group pyproject.toml:dev --output-file requirements/dev.txt
 	$(LOCK) pyproject.toml --extra cli --constraint requirements/dev.txt \
 	  --output-file requirements/run.txt
 	$(LOCK) --group pyproject.toml:build --constraint requirements/dev.txt --output-file requirements/build.txt

@@ -9,6 +9,7 @@ three inserts and three look-ups in one transaction took 254 µs through `Connec
 from __future__ import annotations
 
 from bisect import bisect_left
+from enum import Enum
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from consignment.domain.errors import StorageError
 
-__all__ = ["KEYS", "Session", "Statement", "one_of"]
+__all__ = ["KEYS", "Lock", "Session", "Statement", "one_of"]
 
 #: The name of the parameter that a list of keys is given for: `column.in_(bindparam(KEYS, …))`.
 KEYS = "keys"
@@ -36,6 +37,31 @@ KEYS = "keys"
 _LENGTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900)
 
 Row = tuple[Any, ...]
+
+
+class Lock(Enum):
+    """How a writing transaction keeps the rows that it reads from being changed by others.
+
+    A select with a lock gives rows as they are now, waits for who is changing them, and is
+    ordered by a key that never changes, so that two transactions never wait in a circle. An engine
+    with one writer at a time (SQLite) has no use for it; a transaction that only reads locks
+    nothing.
+    """
+
+    #: They are going to be changed.
+    CHANGE = "change"
+    #: They are to stay as they are.
+    KEEP = "keep"
+    #: They are going to be changed; those that another transaction has locked are left out.
+    FREE = "free"
+
+
+_FOR_UPDATE: dict[Lock, dict[str, bool]] = {
+    # Others may still refer to the rows by foreign keys: nobody changes a key.
+    Lock.CHANGE: {"key_share": True},
+    Lock.KEEP: {"read": True},
+    Lock.FREE: {"key_share": True, "skip_locked": True},
+}
 
 
 def one_of(column: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:
@@ -115,16 +141,20 @@ class Statement:
     def __init__(self, core: Executable | Callable[[str], Executable], *names: str) -> None:
         self._core = core
         self._names = names
-        self._by_dialect: dict[tuple[str, str, int | None], _Compiled] = {}
+        self._by_dialect: dict[tuple[str, str, int | None, Lock | None], _Compiled] = {}
 
-    def compiled(self, dialect: Dialect, keys: int | None = None) -> _Compiled:
-        """Give the statement as a dialect writes it, for so many keys."""
-        form = dialect.name, dialect.driver, keys
+    def compiled(
+        self, dialect: Dialect, keys: int | None = None, lock: Lock | None = None
+    ) -> _Compiled:
+        """Give the statement as a dialect writes it, for so many keys, and with a lock."""
+        form = dialect.name, dialect.driver, keys, lock
         found = self._by_dialect.get(form)
         if found is None:
             core = self._core
             if not isinstance(core, Executable):
                 core = core(dialect.name)
+            if lock is not None:
+                core = core.with_for_update(**_FOR_UPDATE[lock])  # type: ignore[attr-defined] # a select
             names = self._names
             if isinstance(core, Insert) and not names:
                 names = tuple(column.name for column in core.table.columns)
@@ -157,23 +187,30 @@ class Session:
         self._writable = writable
         self.failure: StorageError | None = None
 
-    def rows(self, statement: Statement, *values: Any) -> list[Row]:  # noqa: ANN401 - plain values
+    def rows(self, statement: Statement, *values: Any, lock: Lock | None = None) -> list[Row]:  # noqa: ANN401 - plain values
         """Give the rows that a select finds, for values in the order of its names.
 
-        Text that no database keeps (half a surrogate pair, from outside) finds nothing.
+        Text that no database keeps (half a surrogate pair, from outside) finds nothing. With a
+        `lock` nobody else changes them before this transaction ends; it is ignored while reading.
         """
-        form = statement.compiled(self._dialect)
+        form = statement.compiled(self._dialect, lock=lock if self._writable else None)
         return self._fetched(form.text, form.parameters(values))
 
-    def rows_by(self, statement: Statement, keys: Iterable[str], *values: Any) -> list[Row]:  # noqa: ANN401 - plain values
-        """Give the rows that a select finds by a list of keys; text as in `rows`."""
+    def rows_by(
+        self,
+        statement: Statement,
+        keys: Iterable[str],
+        *values: Any,  # noqa: ANN401 - plain values
+        lock: Lock | None = None,
+    ) -> list[Row]:
+        """Give the rows that a select finds by a list of keys; text and lock as in `rows`."""
         wanted = [key for key in dict.fromkeys(keys) if key.isascii() or _storable(key)]
         found: list[Row] = []
         for start in range(0, len(wanted), _LENGTHS[-1]):
             part = wanted[start : start + _LENGTHS[-1]]
             length = _LENGTHS[bisect_left(_LENGTHS, len(part))]
             part += part[-1:] * (length - len(part))
-            form = statement.compiled(self._dialect, length)
+            form = statement.compiled(self._dialect, length, lock if self._writable else None)
             found += self._fetched(form.text, form.parameters((*part, *values)))
         return found
 
