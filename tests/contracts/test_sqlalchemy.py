@@ -1,19 +1,19 @@
-"""Storage and ledger in SQLite keep what the ports promise."""
+"""Storage and ledger keep what the ports promise, on every engine."""
 
 from __future__ import annotations
 
-from shutil import copyfile
 from typing import TYPE_CHECKING
 
 import pytest
 
-from consignment.adapters.sqlalchemy import Ledger, SqlStorage, upgrade
+from consignment.adapters.sqlalchemy import Ledger, SqlStorage
 from consignment.testing.contracts import (
     AccountBookContract,
     CreditingCapability,
     StorageCapability,
     StorageContract,
 )
+from tests import engines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,26 +22,32 @@ if TYPE_CHECKING:
     from consignment.ports.storage import Storage
 
 
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty database with its schema, to be copied."""
-    path = tmp_path_factory.mktemp("empty") / "desk.db"
-    upgrade(f"sqlite:///{path}")
-    return path
+class _InDatabase:
+    engine: str
 
-
-class TestSqliteStorage(StorageContract):
     @pytest.fixture(autouse=True)
-    def _database(self, empty_database: Path, tmp_path: Path) -> None:
-        path = tmp_path / "desk.db"
-        copyfile(empty_database, path)
-        self.url = f"sqlite:///{path}"
+    def _database(self, tmp_path: Path) -> None:
+        self.url = engines.empty(self.engine, tmp_path)
 
+
+class _StorageInDatabase(_InDatabase):
     def make_storage(self) -> Storage:
         return SqlStorage.open(self.url, synchronous="NORMAL")
 
     def reopen_storage(self) -> Storage:
         return SqlStorage.open(self.url, synchronous="NORMAL")
+
+
+class TestSqliteStorage(_StorageInDatabase, StorageContract):
+    engine = "sqlite"
+
+
+class TestPostgresqlStorage(_StorageInDatabase, StorageContract):
+    engine = "postgresql"
+
+
+class TestMariadbStorage(_StorageInDatabase, StorageContract):
+    engine = "mariadb"
 
 
 class TestPassingSqliteStorage(StorageContract):
@@ -51,13 +57,7 @@ class TestPassingSqliteStorage(StorageContract):
         return SqlStorage.open("sqlite://")
 
 
-class TestSqliteLedger(AccountBookContract):
-    @pytest.fixture(autouse=True)
-    def _database(self, empty_database: Path, tmp_path: Path) -> None:
-        path = tmp_path / "desk.db"
-        copyfile(empty_database, path)
-        self.url = f"sqlite:///{path}"
-
+class _LedgerInDatabase(_InDatabase):
     def make_crediting(self) -> AccountCrediting:
         self.ledger = Ledger.open(self.url, synchronous="NORMAL")
         return self.ledger
@@ -70,6 +70,18 @@ class TestSqliteLedger(AccountBookContract):
 
     def book(self) -> AccountBook:
         return self.ledger
+
+
+class TestSqliteLedger(_LedgerInDatabase, AccountBookContract):
+    engine = "sqlite"
+
+
+class TestPostgresqlLedger(_LedgerInDatabase, AccountBookContract):
+    engine = "postgresql"
+
+
+class TestMariadbLedger(_LedgerInDatabase, AccountBookContract):
+    engine = "mariadb"
 
 
 class TestLedgerBesideStorage(AccountBookContract):

@@ -10,7 +10,8 @@
     ├── StorageError                the store could not do it; nothing of the transaction stands
     │   ├── StaleWrite              somebody else changed it since it was read
     │   ├── DuplicateKey            something with that key is there already
-    │   ├── StorageBusy             locked by others for too long; the same call may be tried again
+    │   ├── StorageBusy             locked by others for too long; may be tried again
+    │   ├── StorageUnreachable      no connection, or it was lost; may be tried again
     │   ├── StorageReadOnly         it can be read but not written
     │   ├── StorageFull             no room
     │   └── StorageUnusable         not a database of ours
@@ -53,6 +54,7 @@ __all__ = [
     "StorageError",
     "StorageFull",
     "StorageReadOnly",
+    "StorageUnreachable",
     "StorageUnusable",
     "UnusableInput",
     "reason",
@@ -137,12 +139,15 @@ class StorageError(ConsignmentError):
     """The store could not do it; nothing of the transaction stands."""
 
     code = "storage_error"
+    #: Whether the same call may succeed when it is made again, as it is, a little later.
+    retryable = False
 
 
 class StaleWrite(StorageError):
     """Somebody else changed what was read; reading again and deciding again may succeed."""
 
     code = "stale_write"
+    retryable = True
 
 
 class DuplicateKey(StorageError):
@@ -155,6 +160,19 @@ class StorageBusy(StorageError):
     """The store was locked by others for too long. The same call may be tried again."""
 
     code = "database_locked"
+    retryable = True
+
+
+class StorageUnreachable(StorageError):
+    """There is no connection to the store, or it was lost. The same call may be tried again.
+
+    When it was lost while committing, whether that stands was looked up, and is not known only if
+    the store did not come back in time. Every command has an id: the same again has no second
+    effect.
+    """
+
+    code = "database_unreachable"
+    retryable = True
 
 
 class StorageReadOnly(StorageError):

@@ -20,7 +20,7 @@ from consignment.domain.journal import Fact, FactKind
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["JournalRows"]
+__all__ = ["JOURNAL_ENTRY", "JournalRows"]
 
 _C = tables.journal.c
 _KINDS = {each.value: each for each in FactKind}
@@ -33,6 +33,10 @@ _READ = (
     .offset(bindparam("offset"))
 )
 _ALL = Statement(_READ, "limit", "offset")
+#: Whether there is an entry of an id.
+JOURNAL_ENTRY = Statement(
+    select(_C.entry_no).where(_C.entry_id == bindparam("entry_id")).limit(1), "entry_id"
+)
 _OF_ORDER = Statement(
     _READ.where(_C.order_id == bindparam("order_id")), "order_id", "limit", "offset"
 )
@@ -46,6 +50,8 @@ class JournalRows:
 
     def append(self, facts: Sequence[Fact]) -> None:
         """Append facts in their order."""
+        if not facts:
+            return
         entry_id = new_entry_id()
         rows = [
             (
@@ -61,6 +67,8 @@ class JournalRows:
             for entry_no, fact in enumerate(facts)
         ]
         self._session.run(_APPEND, rows)
+        # By it the transaction is found again when its commit is not acknowledged.
+        self._session.journal_entry_id = entry_id
 
     def read(
         self, *, order_id: str | None = None, offset: int = 0, limit: int = 1000

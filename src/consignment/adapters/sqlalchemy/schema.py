@@ -16,11 +16,10 @@ from consignment.domain.errors import (
     SchemaMissing,
     SchemaNewer,
     SchemaOutdated,
-    StorageUnusable,
 )
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import URL, Connection, Engine
+    from sqlalchemy.engine import URL, Connection
 
 __all__ = [
     "HEAD",
@@ -32,7 +31,7 @@ __all__ = [
 ]
 
 #: The revisions there have been, oldest first: migrations/versions has one file for each.
-REVISIONS: Final = ("0001",)
+REVISIONS: Final = ("0001", "0003")
 HEAD: Final = REVISIONS[-1]
 #: A host may keep its own tables, and its own migrations, in the same database.
 VERSION_TABLE: Final = "consignment_version"
@@ -91,19 +90,15 @@ def schema_version(url: str | URL) -> str | None:
 
 
 def upgrade(url: str | URL, *, busy_timeout_s: float = 30.0) -> str:
-    """Create the database if need be, bring its schema up to date, and give the version.
+    """Create the file of SQLite if need be, bring the schema up to date, and give its version.
 
     Nothing is changed when it already is. Two processes may do it at once: one waits for the
     other. Raises `SchemaNewer`, `StorageBusy`, `StorageReadOnly`, `StorageUnusable`.
     """
     database = database_at(url, busy_timeout_s=busy_timeout_s)
-    if database.passing:
-        raise StorageUnusable("a database in memory is made by opening it")
-    engine = database.writable_file()
     try:
-        _migrate(database, engine)
+        _migrate(database)
     finally:
-        engine.dispose()
         database.engine.dispose()
     return HEAD
 
@@ -116,15 +111,10 @@ def create_passing(database: Database) -> None:
     metadata.create_all(database.engine)
 
 
-def _migrate(database: Database, engine: Engine) -> None:
+def _migrate(database: Database) -> None:
     try:
-        with engine.connect() as connection:
-            # From here on nobody else writes: of two processes that upgrade at once, the second
-            # finds the work done.
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            with _one_at_a_time:
-                _run_migrations(connection)
-            connection.commit()
+        with database.upgrading() as connection, _one_at_a_time:
+            _run_migrations(connection)
     except DBAPIError as error:
         raise database.told(error.orig if isinstance(error.orig, Exception) else error) from error
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import random
 import threading
-from time import sleep
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from consignment.adapters.sqlalchemy.engines import database_at
-from consignment.adapters.sqlalchemy.journal import JournalRows
+from consignment.adapters.sqlalchemy.journal import JOURNAL_ENTRY, JournalRows
 from consignment.adapters.sqlalchemy.orders import OrderRows
 from consignment.adapters.sqlalchemy.outbox import OutboxRows
 from consignment.adapters.sqlalchemy.partners import PartnerRows, PolicyRows
+from consignment.adapters.sqlalchemy.patience import PASSING, Patience
 from consignment.adapters.sqlalchemy.products import ProductRows
 from consignment.adapters.sqlalchemy.quotas import QuotaRows
 from consignment.adapters.sqlalchemy.reports import ReportRows
@@ -20,7 +19,7 @@ from consignment.adapters.sqlalchemy.sales_partners import SalesPartnerRows
 from consignment.adapters.sqlalchemy.schema import check_version, create_passing
 from consignment.adapters.sqlalchemy.settlements import SettlementRows
 from consignment.adapters.sqlalchemy.statements import Session
-from consignment.domain.errors import StaleWrite, StorageUnusable
+from consignment.domain.errors import StorageUnreachable, StorageUnusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,9 +34,13 @@ __all__ = ["SqlStorage", "SqlTransaction"]
 
 T = TypeVar("T")
 
-#: How often `write` runs its work when that ends in `StaleWrite`, and the longest first wait.
-_RUNS = 5
-_FIRST_WAIT_S = 0.004
+class _Unacknowledged(StorageUnreachable):
+    """The connection was lost while committing: it may stand, and its journal entry tells."""
+
+    def __init__(self, why: str, entry_id: str, result: object) -> None:
+        super().__init__(why)
+        self.entry_id = entry_id
+        self.result = result
 
 
 class SqlTransaction:
@@ -78,8 +81,9 @@ class SqlStorage:
     the next.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, patience_s: float = 5.0) -> None:
         self._database = database
+        self._patience_s = patience_s
         self._inside = threading.local()
         self._closed = False
 
@@ -93,9 +97,14 @@ class SqlStorage:
     ) -> SqlStorage:
         """Open the store at an address such as `sqlite:///desk.db`.
 
+        Also `postgresql://…` and `mariadb://…`, by the extras of these names. What stands behind
+        the `?` are the driver's parameters, such as `sslmode=verify-full` (psycopg), `ssl_ca=…`
+        (PyMySQL) or `options=-csearch_path=desk`.
+
         `synchronous` is SQLite's: with `FULL` what was committed outlives a loss of power, with
         `NORMAL` a crash of the process only. `busy_timeout_s` is how long to wait for others who
-        write. `sqlite://` is a new store in memory, which is gone when it is closed.
+        write, and for a server that is away. `sqlite://` is a new store in memory, which is gone
+        when it is closed.
 
         Nothing is created: raises `SchemaMissing` (also when there is no such file),
         `SchemaOutdated`, `SchemaNewer`, `StorageUnusable`, or another `StorageError`.
@@ -109,34 +118,46 @@ class SqlStorage:
         except BaseException:
             database.engine.dispose()
             raise
-        return cls(database)
+        return cls(database, patience_s=busy_timeout_s)
 
-    def write(self, work: Callable[[Transaction], T]) -> T:
+    def write(self, work: Callable[[Transaction], T], *, partner_id: str | None = None) -> T:
         """Run `work` in one transaction, commit, and give its result.
 
-        It is run up to five times, a moment apart, while it ends in `StaleWrite`.
+        It is run again, a moment apart, when it ends in `StaleWrite` (up to four times), in
+        `DuplicateKey` (once), in a conflict that the engine found: serialization, deadlock,
+        certification (up to nine times, until `busy_timeout_s` have passed), or in a lost
+        connection (until then). A commit that was not acknowledged is looked up before.
         """
-        return self.write_session(lambda session: work(SqlTransaction(session)))
+        return self.write_session(lambda session: work(SqlTransaction(session)), partner_id)
 
     def read(self, work: Callable[[Transaction], T]) -> T:
         """Run `work`, which only reads, as of one instant, and give its result."""
         return self.read_session(lambda session: work(SqlTransaction(session)))
 
-    def write_session(self, work: Callable[[Session], T]) -> T:
+    def write_session(self, work: Callable[[Session], T], partner_id: str | None = None) -> T:
         """Run `work` as `write` does, on the transaction's statements."""
-        for run in range(1, _RUNS):
-            try:
-                return self._run(work, writing=True)
-            except StaleWrite:
-                # Others may be about to collide again: each waits for a time of its own.
-                sleep(random.uniform(0.5, 1.0) * _FIRST_WAIT_S * 2**run)  # noqa: S311 - no secret
-        return self._run(work, writing=True)
+        return self._again(lambda: self._run(work, partner_id, writing=True), partner_id)
 
     def read_session(self, work: Callable[[Session], T]) -> T:
         """Run `work` as `read` does, on the transaction's statements."""
-        return self._run(work, writing=False)
+        return self._again(lambda: self._run(work, None, writing=False), None)
 
-    def _run(self, work: Callable[[Session], T], *, writing: bool) -> T:
+    def _again(self, run: Callable[[], T], partner_id: str | None) -> T:
+        """Run until it succeeds, or fails for good."""
+        patience = Patience(self._patience_s, one_writer=self._database.one_writer)
+        unsure: _Unacknowledged | None = None
+        while True:
+            try:
+                if unsure is not None and self._stands(unsure.entry_id, partner_id):
+                    return cast("T", unsure.result)
+                unsure = None
+                return run()
+            except PASSING as error:
+                if isinstance(error, _Unacknowledged):
+                    unsure = error
+                patience.after(error)
+
+    def _run(self, work: Callable[[Session], T], partner_id: str | None, *, writing: bool) -> T:
         inside = self._inside
         if getattr(inside, "transaction", False):
             raise RuntimeError("a transaction was begun inside another of the same thread")
@@ -144,7 +165,7 @@ class SqlStorage:
             raise StorageUnusable("the store is closed")
         database = self._database
         with database.turn(writing=writing):
-            connection = database.connection()
+            connection = database.connection(partner_id)
             try:
                 database.begin(connection, writing=writing)
                 inside.transaction = True
@@ -153,12 +174,57 @@ class SqlStorage:
                 )
                 result = work(session)
                 if writing:
-                    _commit(connection, session, database)
-                return result
+                    self._commit(connection, session, result)
+                else:
+                    _end(connection)
+            except StorageUnreachable:
+                connection.invalidate()
+                # Those that wait in the pool were most likely lost with it.
+                database.engine.dispose()
+                raise
+            except Exception:
+                _end(connection)
+                raise
+            except BaseException:
+                # The answer to a statement may still be on its way to whoever uses it next; in
+                # SQLite nothing is ever on its way.
+                _end(connection) if database.one_writer else connection.invalidate()
+                raise
             finally:
                 inside.transaction = False
-                # Whatever was not committed is rolled back by the pool.
                 connection.close()
+            return result
+
+    def _commit(self, connection: PoolProxiedConnection, session: Session, result: object) -> None:
+        if session.failure is not None:
+            # An error that `work` kept to itself: what it wrote may not be whole.
+            raise session.failure
+        database = self._database
+        try:
+            connection.commit()
+        except database.engine.dialect.loaded_dbapi.Error as error:
+            told = database.told(error)
+            if isinstance(told, StorageUnreachable) and session.journal_entry_id is not None:
+                told = _Unacknowledged(str(told), session.journal_entry_id, result)
+            raise told from error
+
+    def _stands(self, entry_id: str, partner_id: str | None) -> bool:
+        """Tell whether a transaction stands, by the entry it made in the journal.
+
+        Whatever a use case changes, it tells the journal, under an id of its own.
+        """
+        database = self._database
+        connection = database.connection(partner_id)
+        try:
+            session = Session(
+                connection.cursor(), database.engine.dialect, database.told, writable=False
+            )
+            return bool(session.rows(JOURNAL_ENTRY, entry_id))
+        except StorageUnreachable:
+            connection.invalidate()
+            raise
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """Let go of all connections; what comes after raises `StorageUnusable`."""
@@ -166,14 +232,12 @@ class SqlStorage:
         self._database.engine.dispose()
 
 
-def _commit(connection: PoolProxiedConnection, session: Session, database: Database) -> None:
-    if session.failure is not None:
-        # An error that `work` kept to itself: what it wrote may not be whole.
-        raise session.failure
+def _end(connection: PoolProxiedConnection) -> None:
+    """Roll back what was not committed; a connection that cannot even do that is given up."""
     try:
-        connection.commit()
-    except database.engine.dialect.loaded_dbapi.Error as error:
-        raise database.told(error) from error
+        connection.rollback()
+    except Exception:  # noqa: BLE001 - whatever the driver raises, the server rolls back as well
+        connection.invalidate()
 
 
 if TYPE_CHECKING:

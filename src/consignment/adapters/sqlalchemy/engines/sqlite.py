@@ -1,8 +1,4 @@
-"""What each database engine does in its own way: one class for each.
-
-SQLite is the one that this version of the library opens. What is portable, which is nearly
-everything, stands in the other modules.
-"""
+"""What SQLite does in its own way."""
 
 from __future__ import annotations
 
@@ -12,13 +8,10 @@ import threading
 from contextlib import closing, contextmanager
 from pathlib import Path
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlencode
 
 from sqlalchemy import create_engine
-from sqlalchemy.dialects import mysql, postgresql, sqlite
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool, StaticPool
 
@@ -33,71 +26,16 @@ from consignment.domain.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator
 
-    from sqlalchemy import Insert, Table
-    from sqlalchemy.engine import URL, Engine
+    from sqlalchemy.engine import URL, Connection, Engine
     from sqlalchemy.pool import PoolProxiedConnection
 
-__all__ = ["Database", "SqliteDatabase", "Synchronous", "database_at", "upsert"]
+    from consignment.adapters.sqlalchemy.engines.base import Database
+
+__all__ = ["SqliteDatabase", "Synchronous"]
 
 Synchronous = Literal["FULL", "NORMAL", "OFF", "EXTRA"]
-
-
-class Database(Protocol):
-    """An engine's connections, its transactions, and what its errors mean."""
-
-    engine: Engine
-    #: Whether nothing outlives the connection, so that opening it makes the tables.
-    passing: bool
-
-    def connection(self) -> PoolProxiedConnection:
-        """Take a connection out of the pool; `StorageError` of whatever kind when it cannot."""
-        ...
-
-    def turn(self, *, writing: bool) -> AbstractContextManager[None]:
-        """Wait until a transaction may begin here; `StorageBusy` when that takes too long.
-
-        It is entered before a connection is taken, and left after it was given back.
-        """
-        ...
-
-    def begin(self, connection: PoolProxiedConnection, *, writing: bool) -> None:
-        """Begin a transaction, as of one instant."""
-        ...
-
-    def told(self, error: Exception) -> StorageError:
-        """Give the error of ours that a driver's error, or a value it refuses, means."""
-        ...
-
-    def writable_file(self) -> Engine:
-        """Give an engine that creates the database when there is none; the caller disposes it."""
-        ...
-
-
-def upsert(
-    dialect: str, table: Table, *, added: Iterable[str] = (), put: Iterable[str] = ()
-) -> Insert:
-    """Build an insert of all columns that changes the row of that key if there is one.
-
-    It adds to the columns in `added`, and replaces those in `put`.
-    """
-    if dialect in {"mysql", "mariadb"}:
-        # MariaDB has no alias for the row that was to be inserted, only VALUES().
-        replacing = mysql.insert(table)
-        return replacing.on_duplicate_key_update(
-            **{name: table.c[name] + replacing.inserted[name] for name in added},
-            **{name: replacing.inserted[name] for name in put},
-        )
-    statement = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
-    return statement.on_conflict_do_update(
-        index_elements=list(table.primary_key.columns),
-        set_={
-            **{name: table.c[name] + statement.excluded[name] for name in added},
-            **{name: statement.excluded[name] for name in put},
-        },
-    )
 
 
 #: What SQLite's result codes mean; those of constraints are told apart by the extended code.
@@ -137,6 +75,9 @@ class SqliteDatabase:
     at once when another has written between. They queue in this process before they ask SQLite,
     which knows no queue: it sleeps and tries again.
     """
+
+    #: One writes at a time: nothing that a writer has read changes before it ends.
+    one_writer = True
 
     def __init__(self, url: URL, *, synchronous: Synchronous, busy_timeout_s: float) -> None:
         self._synchronous = synchronous
@@ -190,7 +131,7 @@ class SqliteDatabase:
         # Up to 32 MiB for each connection: an import's indexes stay in memory.
         connection.execute("PRAGMA cache_size = -32768")
 
-    def connection(self) -> PoolProxiedConnection:
+    def connection(self, partner_id: str | None = None) -> PoolProxiedConnection:  # noqa: ARG002 - there is one place
         """Take a connection out of the pool."""
         try:
             return self.engine.raw_connection()
@@ -238,7 +179,23 @@ class SqliteDatabase:
             os.access(self._path, os.W_OK) and os.access(self._path.parent, os.W_OK)
         )
 
-    def writable_file(self) -> Engine:
+    @contextmanager
+    def upgrading(self) -> Iterator[Connection]:
+        """Create the file if need be, and begin the only writing transaction on it."""
+        if self.passing:
+            raise StorageUnusable("a database in memory is made by opening it")
+        engine = self._writable_file()
+        try:
+            with engine.connect() as connection:
+                # From here on nobody else writes: of two processes that upgrade at once, the
+                # second finds the work done.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                yield connection
+                connection.commit()
+        finally:
+            engine.dispose()
+
+    def _writable_file(self) -> Engine:
         """Give an engine that creates the file, and puts it into WAL mode, which lasts."""
         engine = self._engine("rwc")
         deadline = monotonic() + self._busy_timeout_s
@@ -257,18 +214,5 @@ class SqliteDatabase:
                 return engine
 
 
-def database_at(
-    url: str | URL, *, synchronous: Synchronous = "FULL", busy_timeout_s: float = 5.0
-) -> Database:
-    """Give the database that an address names, without touching it.
-
-    `StorageUnusable` when it is no address, or of an engine that this library does not open.
-    """
-    try:
-        parsed = make_url(url)
-        backend = parsed.get_backend_name()
-    except (ArgumentError, NoSuchModuleError, ValueError) as error:
-        raise StorageUnusable(f"not the address of a database: {error}") from error
-    if backend != "sqlite":
-        raise StorageUnusable(f"databases of {backend} are not supported yet")
-    return SqliteDatabase(parsed, synchronous=synchronous, busy_timeout_s=busy_timeout_s)
+if TYPE_CHECKING:
+    _: type[Database] = SqliteDatabase

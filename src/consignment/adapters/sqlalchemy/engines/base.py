@@ -1,0 +1,128 @@
+"""What the rest of the adapter asks of a database engine, and what servers have in common."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sqlalchemy import create_engine
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import NullPool, QueuePool
+
+from consignment.domain.errors import StorageBusy, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
+
+    from sqlalchemy.engine import URL, Connection, Engine
+    from sqlalchemy.pool import PoolProxiedConnection
+
+__all__ = ["Database", "ServerDatabase"]
+
+#: Connections that are kept, and those beyond that a peak may open.
+_KEPT = 8
+_AT_A_PEAK = 24
+#: Firewalls and servers close what has been idle for long.
+_RECYCLE_S = 1800
+
+
+class Database(Protocol):
+    """An engine's connections, its transactions, and what its errors mean."""
+
+    engine: Engine
+    #: Whether nothing outlives the connection, so that opening it makes the tables.
+    passing: bool
+    #: Whether writers come one after the other, so that nothing one has read changes meanwhile.
+    one_writer: bool
+
+    def connection(self, partner_id: str | None = None) -> PoolProxiedConnection:
+        """Take a connection out of the pool; `StorageError` of whatever kind when it cannot.
+
+        A database that is spread gives one to the place of that partner's rows.
+        """
+        ...
+
+    def turn(self, *, writing: bool) -> AbstractContextManager[None]:
+        """Wait until a transaction may begin here; `StorageBusy` when that takes too long.
+
+        It is entered before a connection is taken, and left after it was given back.
+        """
+        ...
+
+    def begin(self, connection: PoolProxiedConnection, *, writing: bool) -> None:
+        """Begin a transaction: a reading one as of one instant."""
+        ...
+
+    def told(self, error: Exception) -> StorageError:
+        """Give the error of ours that a driver's error, or a value it refuses, means."""
+        ...
+
+    def upgrading(self) -> AbstractContextManager[Connection]:
+        """Give a connection on which the schema may be changed, by nobody else meanwhile.
+
+        What was done is committed at the end; the connection is nobody else's.
+        """
+        ...
+
+
+class ServerDatabase:
+    """A database on a server, with a pool of kept connections in autocommit mode.
+
+    Transactions are begun by `begin`; nothing else begins one.
+    """
+
+    passing = False
+    one_writer = False
+
+    def __init__(self, url: URL, connect_args: Mapping[str, Any], *, busy_timeout_s: float) -> None:
+        self._url = url
+        self._connect_args = dict(connect_args)
+        self._process = os.getpid()
+        self.engine = create_engine(
+            url,
+            connect_args=self._connect_args,
+            isolation_level="AUTOCOMMIT",
+            poolclass=QueuePool,
+            pool_size=_KEPT,
+            max_overflow=_AT_A_PEAK,
+            pool_timeout=max(busy_timeout_s, 1.0),
+            pool_recycle=_RECYCLE_S,
+            # Whoever takes a connection ends the transaction, so the pool need not.
+            pool_reset_on_return=None,
+        )
+
+    def told(self, error: Exception) -> StorageError:
+        """Give the error of ours that one of the driver's means."""
+        raise NotImplementedError
+
+    def connection(self, partner_id: str | None = None) -> PoolProxiedConnection:  # noqa: ARG002 - there is one place
+        """Take a connection out of the pool."""
+        if self._process != os.getpid():
+            # A connection must not be used, nor closed, by a process that was forked off.
+            self._process = os.getpid()
+            self.engine.dispose(close=False)
+        try:
+            return self.engine.raw_connection()
+        except PoolTimeout as error:
+            raise StorageBusy("every connection is in use") from error
+        except self.engine.dialect.loaded_dbapi.Error as error:
+            raise self.told(error) from error
+
+    @contextmanager
+    def turn(self, *, writing: bool) -> Iterator[None]:  # noqa: ARG002 - the server has all take turns
+        """Let anybody in."""
+        yield
+
+    def _execute(self, connection: PoolProxiedConnection, *statements: str) -> None:
+        try:
+            cursor = connection.cursor()
+            for statement in statements:
+                cursor.execute(statement)
+        except self.engine.dialect.loaded_dbapi.Error as error:
+            raise self.told(error) from error
+
+    def _own_engine(self) -> Engine:
+        """Give an engine for one connection with transactions by SQLAlchemy's means."""
+        return create_engine(self._url, connect_args=self._connect_args, poolclass=NullPool)
