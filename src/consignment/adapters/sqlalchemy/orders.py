@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from itertools import combinations
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, case, func, insert, literal_column, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from consignment.adapters.sqlalchemy import tables
 from consignment.adapters.sqlalchemy.codec import (
@@ -17,9 +16,8 @@ from consignment.adapters.sqlalchemy.codec import (
     optional_instant,
     optional_micros,
 )
-from consignment.adapters.sqlalchemy.statements import KEYS, Session, Statement, one_of
+from consignment.adapters.sqlalchemy.statements import KEYS, Lock, Session, Statement, one_of
 from consignment.domain.order import OrderLine, OrderState, PurchaseOrder, partner_id_of
-from consignment.domain.progress import Tally
 from consignment.ports.storage import DemandRecord
 
 if TYPE_CHECKING:
@@ -47,12 +45,13 @@ _OF_KEYS = _ORDERS.order_id.in_(bindparam(KEYS, expanding=True))
 _LINES_OF_KEYS = _LINES.order_id.in_(bindparam(KEYS, expanding=True))
 _READ_LINES = select(tables.order_lines).order_by(_LINES.order_id, _LINES.line_no)
 # With the partner, an engine that is spread by partner looks in one place only.
-_GET = Statement(select(tables.orders).where(_OF_KEYS))
+_READ_ORDERS = select(tables.orders).order_by(_ORDERS.order_id)
+_GET = Statement(_READ_ORDERS.where(_OF_KEYS))
 _GET_LINES = Statement(_READ_LINES.where(_LINES_OF_KEYS))
 _GET_OF_PARTNER = Statement(
-    select(tables.orders).where(_OF_KEYS, _ORDERS.partner_id == bindparam("partner_id")),
-    "partner_id",
+    _READ_ORDERS.where(_OF_KEYS, _ORDERS.partner_id == bindparam("partner_id")), "partner_id"
 )
+_LOCK = Statement(select(_ORDERS.order_id).where(_OF_KEYS).order_by(_ORDERS.order_id))
 _GET_LINES_OF_PARTNER = Statement(
     _READ_LINES.where(_LINES_OF_KEYS, _LINES.partner_id == bindparam("partner_id")), "partner_id"
 )
@@ -111,48 +110,6 @@ _SAVE_LINES = Statement(
     "partner_id_",
     "product_number_",
 )
-
-_VOID = ("rejected", "cancelled", "expired")
-_SUMMED = (
-    "procured",
-    "sold",
-    "returned",
-    "sent_back",
-    "written_off",
-    "settled",
-    "gross_sales_minor",
-    "returns_minor",
-)
-
-
-def _tallies(*names: str) -> Statement:
-    summed = (
-        select(
-            _LINES.partner_id,
-            _LINES.product_number,
-            func.sum(
-                case((one_of(_ORDERS.state, _VOID), literal_column("0")), else_=_LINES.ordered)
-            ),
-            *(func.sum(_LINES[name]) for name in _SUMMED),
-            func.min(_LINES.first_sale_at),
-            func.max(_LINES.last_sale_at),
-            func.max(_ORDERS.last_report_at),
-        )
-        .select_from(tables.orders)
-        .join(
-            tables.order_lines,
-            (_LINES.order_id == _ORDERS.order_id) & (_LINES.partner_id == _ORDERS.partner_id),
-        )
-        .where(*(_ORDERS[name] == bindparam(name) for name in names))
-        .group_by(_LINES.partner_id, _LINES.product_number)
-        .order_by(_LINES.partner_id, _LINES.product_number)
-    )
-    return Statement(summed, *names)
-
-
-_SCOPES = ("partner_id", "sales_partner_id", "business_line")
-#: By the conditions that are given.
-_TALLIES = {names: _tallies(*names) for size in range(4) for names in combinations(_SCOPES, size)}
 
 _IN_STATE = Statement(
     select(tables.orders)
@@ -213,21 +170,29 @@ class OrderRows:
         """Keep demands."""
         rows = [
             (each.demand_id, each.digest, json_text(each.order_ids), micros(each.placed_at))
-            for each in demands
+            for each in sorted(demands, key=lambda each: each.demand_id)
         ]
         self._session.run(_ADD_DEMANDS, rows)
 
     def get(self, order_ids: Collection[str]) -> dict[str, PurchaseOrder]:
         """Give those that exist, by id, with their lines in the order they were placed in."""
         partner_ids = {partner_id_of(order_id) for order_id in order_ids}
+        wanted = sorted(order_ids)
+        # Nobody changes an order, or its lines, but with the order locked: so the lines, read by
+        # another statement, are those of the same moment.
         if len(partner_ids) == 1:
-            rows = self._session.rows_by(_GET_OF_PARTNER, order_ids, *partner_ids)
+            rows = self._session.rows_by(_GET_OF_PARTNER, wanted, *partner_ids, lock=Lock.CHANGE)
         else:
-            rows = self._session.rows_by(_GET, order_ids)
+            rows = self._session.rows_by(_GET, wanted, lock=Lock.CHANGE)
         return {each.order_id: each for each in self._with_lines(rows)}
+
+    def lock(self, order_ids: Collection[str]) -> None:
+        """Let nobody else change orders until the transaction ends."""
+        self._session.rows_by(_LOCK, sorted(order_ids), lock=Lock.CHANGE)
 
     def add(self, orders: Sequence[PurchaseOrder]) -> None:
         """Add orders."""
+        orders = sorted(orders, key=lambda order: order.order_id)
         self._session.run(_ADD_ORDERS, [_order_row(order) for order in orders])
         self._session.run(
             _ADD_LINES,
@@ -265,52 +230,20 @@ class OrderRows:
         # One look-up for each state comes in the order of the index; together they would be sorted.
         for state in states:
             if placed_until is None:
-                rows += self._session.rows(_IN_STATE, state.value, after, limit)
+                rows += self._session.rows(_IN_STATE, state.value, after, limit, lock=Lock.FREE)
             else:
                 until = micros(placed_until)
-                rows += self._session.rows(_IN_STATE_PLACED_UNTIL, state.value, after, until, limit)
+                rows += self._session.rows(
+                    _IN_STATE_PLACED_UNTIL, state.value, after, until, limit, lock=Lock.FREE
+                )
         if len(states) > 1:
             rows = sorted(rows, key=lambda row: row[0])[:limit]
         return self._with_lines(rows)
 
     def of_sales_partner(self, sales_partner_id: str) -> Sequence[PurchaseOrder]:
         """Give a sales partner's orders that goods can move in, by rising id."""
-        return self._with_lines(self._session.rows(_OF_SALES_PARTNER, sales_partner_id))
-
-    def tallies(
-        self,
-        *,
-        partner_id: str | None = None,
-        sales_partner_id: str | None = None,
-        business_line: str | None = None,
-    ) -> dict[tuple[str, str], Tally]:
-        """Sum what happened in the orders that meet every given condition, by rising key."""
-        given = {
-            "partner_id": partner_id,
-            "sales_partner_id": sales_partner_id,
-            "business_line": business_line,
-        }
-        names = tuple(name for name, value in given.items() if value is not None)
-        rows = self._session.rows(_TALLIES[names], *(given[name] for name in names))
-        sums: dict[tuple[str, str], Tally] = {}
-        for owner, number, *figures in rows:
-            # Engines sum whole numbers as decimals.
-            ordered, procured, sold, returned, back, off, settled, gross, returns = map(
-                int, figures[:9]
-            )
-            sums[owner, number] = Tally(
-                ordered,
-                procured,
-                sold,
-                returned,
-                back,
-                off,
-                settled,
-                gross,
-                returns,
-                *map(optional_instant, figures[9:]),
-            )
-        return sums
+        rows = self._session.rows(_OF_SALES_PARTNER, sales_partner_id, lock=Lock.CHANGE)
+        return self._with_lines(rows)
 
     def last_accepted_at(self, partner_id: str, until: datetime) -> datetime | None:
         """Give when a partner last accepted an order, not after `until`."""

@@ -1,7 +1,8 @@
 """The outbox: intents to be carried out, claimed with a lease, in order within each stream.
 
-A claim reads what is due and free, and then changes it where it is still as it was read. A stream
-belongs to one partner (its messages are about that partner's order), or to the bank.
+A claim reads what is due and free, passing over what others are changing, and then changes it where
+it is still as it was read. A stream belongs to one partner (its messages are about that partner's
+order), or to the bank. Rows are written by rising id.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from consignment.adapters.sqlalchemy.codec import (
     optional_micros,
     storable_text,
 )
-from consignment.adapters.sqlalchemy.statements import KEYS, Session, Statement, one_of
+from consignment.adapters.sqlalchemy.statements import KEYS, Lock, Session, Statement, one_of
 from consignment.domain.message import (
     CreditInstruction,
     IntentState,
@@ -173,19 +174,19 @@ class OutboxRows:
 
     def add(self, entries: Sequence[OutboxEntry]) -> None:
         """Keep intents."""
-        self._session.run(_ADD, [_row(entry) for entry in entries])
+        self._session.run(_ADD, sorted((_row(entry) for entry in entries), key=_by_id))
 
     def claim(
         self, kind: type, *, now: datetime, lease_until: datetime, limit: int
     ) -> Sequence[OutboxEntry]:
         """Take up to `limit` due intents of a kind, the longest due first."""
-        rows = self._session.rows(_CLAIMABLE, _KINDS[kind], micros(now), limit)
+        rows = self._session.rows(_CLAIMABLE, _KINDS[kind], micros(now), limit, lock=Lock.FREE)
         until = micros(lease_until)
         read = [_entry(row) for row in rows]
-        # One that somebody else takes between (never on SQLite) makes the whole claim begin anew.
-        self._session.change(
-            _CLAIM, [(until, True, until, *_progress(entry)) for entry in read], "intents claimed"
-        )
+        taken = sorted(map(_progress, read), key=_by_id)
+        # One that somebody else takes between (where rows cannot be locked so) makes the whole
+        # claim begin anew.
+        self._session.change(_CLAIM, [(until, True, until, *each) for each in taken], "claimed")
         return [evolve(entry, due_at=lease_until, leased=True) for entry in read]
 
     def release(self, now: datetime) -> int:
@@ -226,6 +227,8 @@ class OutboxRows:
                         *was,
                     )
                 )
+        # The id stands behind what is set.
+        rows.sort(key=lambda row: row[len(_SAVED)])
         self._session.change(_SAVE, rows, "intents")
         return answers
 
@@ -237,6 +240,11 @@ class OutboxRows:
     def list(self, state: IntentState, *, after: str = "", limit: int) -> Sequence[OutboxEntry]:
         """Give entries in a state by rising id, after an id."""
         return [_entry(row) for row in self._session.rows(_LIST[state], after, limit)]
+
+
+def _by_id(row: Row) -> str:
+    entry_id: str = row[0]
+    return entry_id
 
 
 def _progress(entry: OutboxEntry) -> Row:

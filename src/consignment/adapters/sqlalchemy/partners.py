@@ -22,7 +22,7 @@ from consignment.adapters.sqlalchemy.codec import (
     reasons_content,
     reasons_of,
 )
-from consignment.adapters.sqlalchemy.statements import KEYS, Session, Statement, one_of
+from consignment.adapters.sqlalchemy.statements import KEYS, Lock, Session, Statement, one_of
 from consignment.domain.admission import (
     AdmissionDecision,
     AdmissionPolicy,
@@ -96,7 +96,9 @@ def _scores(minimums: Any) -> dict[str, str]:  # noqa: ANN401 - scores by criter
 _ADD_REGISTRATION = Statement(insert(tables.registrations))
 _ADD_PARTNER = Statement(insert(tables.partners))
 _GET_PARTNERS = Statement(
-    select(tables.partners).where(_PARTNERS.partner_id.in_(bindparam(KEYS, expanding=True)))
+    select(tables.partners)
+    .where(_PARTNERS.partner_id.in_(bindparam(KEYS, expanding=True)))
+    .order_by(_PARTNERS.partner_id)
 )
 _LIST_PARTNERS = Statement(
     select(tables.partners)
@@ -180,9 +182,12 @@ class PartnerRows:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def get(self, partner_ids: Collection[str]) -> dict[str, Partner]:
+    def get(self, partner_ids: Collection[str], *, to_change: bool = False) -> dict[str, Partner]:
         """Give those that exist, by id."""
-        rows = self._session.rows_by(_GET_PARTNERS, partner_ids)
+        # Who is going to change one locks it so from the start: of two that had it locked to keep
+        # it and then wanted to change it, each would wait for the other.
+        lock = Lock.CHANGE if to_change else Lock.KEEP
+        rows = self._session.rows_by(_GET_PARTNERS, sorted(partner_ids), lock=lock)
         return {row[0]: _partner(row) for row in rows}
 
     def registered_as(self, registration_number: str) -> str | None:

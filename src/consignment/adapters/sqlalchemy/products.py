@@ -1,10 +1,22 @@
-"""Consigned products, their tallies, and to whom each number belongs."""
+"""Consigned products, their tallies in all and by scope, and to whom each number belongs."""
 
 from __future__ import annotations
 
+from itertools import combinations, groupby
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, bindparam, case, func, insert, not_, select, update
+from sqlalchemy import (
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from consignment.adapters.sqlalchemy import tables
 from consignment.adapters.sqlalchemy.codec import (
@@ -14,23 +26,27 @@ from consignment.adapters.sqlalchemy.codec import (
     optional_instant,
     optional_micros,
 )
+from consignment.adapters.sqlalchemy.engines import upsert
 from consignment.adapters.sqlalchemy.statements import KEYS, Session, Statement
 from consignment.domain.product import ConsignedProduct
-from consignment.domain.progress import Tally
+from consignment.domain.progress import Tally, added_up
 from consignment.domain.text import name_key
 from consignment.ports.storage import NameHit
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import Column, ColumnElement, Table
+    from sqlalchemy.sql.base import Executable
 
     from consignment.adapters.sqlalchemy.statements import Row
+    from consignment.domain.progress import TallyChange
 
 __all__ = ["ProductRows"]
 
 _PRODUCTS = tables.products.c
 _NUMBERS = tables.product_numbers.c
+_TALLIES = tables.tallies.c
 _NOTHING = Tally()
 _NO_FIGURES = (*[0] * 9, *[None] * 3)
 
@@ -82,6 +98,7 @@ _GIVEN = (
     "attributes",
     "revision",
 )
+_COUNTED_IN = ("unit", "unit_places", "currency")
 # The tally's columns begin as their defaults say.
 _ADD = Statement(
     insert(tables.products).values({name: bindparam(name) for name in _GIVEN}), *_GIVEN
@@ -98,6 +115,12 @@ _SAVE = Statement(
         _PRODUCTS.partner_id == bindparam("partner_id_"),
         _PRODUCTS.number == bindparam("number_"),
         _PRODUCTS.revision == bindparam("read_"),
+        # What it is counted in is looked at beside what was ordered, as it is now: an order may
+        # have come since the product was read.
+        or_(
+            _PRODUCTS.ordered == 0,
+            and_(*(_PRODUCTS[name] == bindparam(f"{name}_") for name in _COUNTED_IN)),
+        ),
     ),
     *(f"{name}_" for name in _GIVEN[2:-1]),
     "partner_id_",
@@ -106,43 +129,77 @@ _SAVE = Statement(
 )
 
 
-def _earlier(name: str) -> ColumnElement[int]:
+def _earlier(column: Column[int]) -> ColumnElement[int]:
     # Without a stored or a new instant the comparison is null, and the other one is taken.
-    column = _PRODUCTS[name]
+    name = column.name
     new = func.coalesce(bindparam(f"{name}_", type_=column.type), column)
     return case((column <= bindparam(f"{name}_than", type_=column.type), column), else_=new)
 
 
-def _later(name: str) -> ColumnElement[int]:
-    column = _PRODUCTS[name]
+def _later(column: Column[int]) -> ColumnElement[int]:
+    name = column.name
     new = func.coalesce(bindparam(f"{name}_", type_=column.type), column)
     return case((column >= bindparam(f"{name}_than", type_=column.type), column), else_=new)
 
 
-_TALLY = Statement(
-    update(tables.products)
-    .values(
-        {
-            **{name: _PRODUCTS[name] + bindparam(f"{name}_") for name in _COUNTS},
-            "first_sale_at": _earlier("first_sale_at"),
-            "last_sale_at": _later("last_sale_at"),
-            "last_report_at": _later("last_report_at"),
-        }
+def _adding(table: Table, *where: str) -> Statement:
+    c = table.c
+    return Statement(
+        update(table)
+        .values(
+            {
+                **{name: c[name] + bindparam(f"{name}_") for name in _COUNTS},
+                "first_sale_at": _earlier(c.first_sale_at),
+                "last_sale_at": _later(c.last_sale_at),
+                "last_report_at": _later(c.last_report_at),
+            }
+        )
+        .where(*(c[name] == bindparam(f"{name}_") for name in where)),
+        *(f"{name}_" for name in _COUNTS),
+        "first_sale_at_than",
+        "first_sale_at_",
+        "last_sale_at_than",
+        "last_sale_at_",
+        "last_report_at_than",
+        "last_report_at_",
+        *(f"{name}_" for name in where),
     )
-    .where(
-        _PRODUCTS.partner_id == bindparam("partner_id_"),
-        _PRODUCTS.number == bindparam("number_"),
-    ),
-    *(f"{name}_" for name in _COUNTS),
-    "first_sale_at_than",
-    "first_sale_at_",
-    "last_sale_at_than",
-    "last_sale_at_",
-    "last_report_at_than",
-    "last_report_at_",
-    "partner_id_",
-    "number_",
-)
+
+
+_SCOPES = ("partner_id", "product_number", "sales_partner_id", "business_line")
+_ADD_TO_PRODUCTS = _adding(tables.products, "partner_id", "number", "unit_places", "currency")
+_ADD_TO_TALLIES = _adding(tables.tallies, *_SCOPES)
+
+
+def _ordered_more(dialect: str) -> Executable:
+    return upsert(dialect, tables.tallies, added=("ordered",))
+
+
+#: Adds what was ordered to a tally by scope, or begins it. Only that: an engine holds a new row
+#: against the constraints before it finds that there is one, and no more is sold than ordered.
+_ORDERED_MORE = Statement(_ordered_more, *_TALLIES.keys())
+
+
+def _summed(*names: str) -> Statement:
+    return Statement(
+        select(
+            _TALLIES.partner_id,
+            _TALLIES.product_number,
+            *(func.sum(_TALLIES[name]) for name in _COUNTS),
+            func.min(_TALLIES.first_sale_at),
+            func.max(_TALLIES.last_sale_at),
+            func.max(_TALLIES.last_report_at),
+        )
+        .where(*(_TALLIES[name] == bindparam(name) for name in names))
+        .group_by(_TALLIES.partner_id, _TALLIES.product_number)
+        .order_by(_TALLIES.partner_id, _TALLIES.product_number),
+        *names,
+    )
+
+
+_ASKED_BY = ("partner_id", "sales_partner_id", "business_line")
+#: By the conditions that are given.
+_SUMS = {names: _summed(*names) for size in range(4) for names in combinations(_ASKED_BY, size)}
 _OWNERS = Statement(
     select(_NUMBERS.number, _NUMBERS.partner_id).where(
         _NUMBERS.number.in_(bindparam(KEYS, expanding=True))
@@ -154,6 +211,27 @@ _GET = Statement(
         _PRODUCTS.partner_id == bindparam("partner_id"),
     ),
     "partner_id",
+)
+# Whose a number is and the product itself, in one statement: the table of numbers is one place's,
+# and a partner's products are in another.
+_BY_NUMBER = Statement(
+    select(*_READ).where(
+        _PRODUCTS.number == bindparam("number"),
+        _PRODUCTS.partner_id
+        == select(_NUMBERS.partner_id)
+        .where(_NUMBERS.number == bindparam("number"))
+        .scalar_subquery(),
+    ),
+    "number",
+)
+_BY_NUMBERS = Statement(
+    select(*_READ).where(
+        tuple_(_PRODUCTS.partner_id, _PRODUCTS.number).in_(
+            select(_NUMBERS.partner_id, _NUMBERS.number).where(
+                _NUMBERS.number.in_(bindparam(KEYS, expanding=True))
+            )
+        )
+    )
 )
 
 # A name that begins with a key lies between the key and this.
@@ -207,9 +285,18 @@ class ProductRows:
         rows = self._session.rows_by(_GET, numbers, partner_id)
         return {row[1]: (_product(row), _tally(row)) for row in rows}
 
+    def by_numbers(self, numbers: Collection[str]) -> dict[str, tuple[ConsignedProduct, Tally]]:
+        """Give the products of whatever partners that exist, with their tallies, by number."""
+        if len(numbers) == 1:
+            rows = self._session.rows(_BY_NUMBER, *numbers)
+        else:
+            rows = self._session.rows_by(_BY_NUMBERS, numbers)
+        return {row[1]: (_product(row), _tally(row)) for row in rows}
+
     def add(self, products: Sequence[ConsignedProduct]) -> None:
         """Add products."""
-        self._session.run(_ADD_NUMBERS, [(each.number, each.partner_id) for each in products])
+        # By rising number: two imports of the same numbers do not wait for each other in a circle.
+        self._session.run(_ADD_NUMBERS, sorted((each.number, each.partner_id) for each in products))
         self._session.run(
             _ADD,
             [
@@ -221,39 +308,64 @@ class ProductRows:
     def save(self, products: Sequence[ConsignedProduct]) -> None:
         """Store changed products; their tallies stay."""
         rows = [
-            (*_changeable(each), each.partner_id, each.number, each.revision) for each in products
+            (*_changeable(each), each.partner_id, each.number, each.revision)
+            for each in sorted(products, key=lambda each: each.number)
         ]
         self._session.change(_SAVE, rows, "products")
 
-    def tally(self, partner_id: str, changes: Mapping[str, Tally]) -> None:
-        """Add to the tallies of a partner's products, atomically."""
-        rows = []
-        for number, change in changes.items():
-            first = optional_micros(change.first_sale_at)
-            last = optional_micros(change.last_sale_at)
-            report = optional_micros(change.last_report_at)
-            rows.append(
-                (
-                    change.ordered,
-                    change.procured,
-                    change.sold,
-                    change.returned,
-                    change.sent_back,
-                    change.written_off,
-                    change.settled,
-                    change.gross_sales_minor,
-                    change.returns_minor,
-                    first,
-                    first,
-                    last,
-                    last,
-                    report,
-                    report,
-                    partner_id,
-                    number,
-                )
+    def tally(self, changes: Sequence[TallyChange]) -> None:
+        """Add to the tallies of products, and to those by whom they are sold for, atomically."""
+        products = added_up(
+            (
+                (each.partner_id, each.product_number, each.unit_places, each.currency),
+                each.change,
             )
-        self._session.change(_TALLY, rows, f"products of {partner_id}")
+            for each in changes
+        )
+        self._session.change(
+            _ADD_TO_PRODUCTS, [(*_added(change), *key) for key, change in products], "products"
+        )
+        by_scope = added_up(
+            (
+                (
+                    each.partner_id,
+                    each.product_number,
+                    each.sales_partner_id,
+                    each.business_line,
+                ),
+                each.change,
+            )
+            for each in changes
+        )
+        # In a use case orders are placed, or go on; a mixture is added part by part, in order.
+        for only_ordered, part in groupby(by_scope, key=lambda item: _only_ordered(item[1])):
+            tallies = list(part)
+            begun = [(*key, change.ordered, *_NO_FIGURES[1:]) for key, change in tallies]
+            if only_ordered:
+                self._session.run(_ORDERED_MORE, begun)
+                continue
+            begun = [(*key, 0, *_NO_FIGURES[1:]) for key, change in tallies if change.ordered > 0]
+            self._session.run(_ORDERED_MORE, begun)
+            self._session.change(
+                _ADD_TO_TALLIES, [(*_added(change), *key) for key, change in tallies], "tallies"
+            )
+
+    def tallies(
+        self,
+        *,
+        partner_id: str | None = None,
+        sales_partner_id: str | None = None,
+        business_line: str | None = None,
+    ) -> dict[tuple[str, str], Tally]:
+        """Give what happened to products in the orders that meet every given condition."""
+        given = {
+            "partner_id": partner_id,
+            "sales_partner_id": sales_partner_id,
+            "business_line": business_line,
+        }
+        names = tuple(name for name, value in given.items() if value is not None)
+        rows = self._session.rows(_SUMS[names], *(given[name] for name in names))
+        return {(row[0], row[1]): _summed_tally(row[2:]) for row in rows}
 
     def find(
         self, key: str, *, after: tuple[int, str] | None = None, limit: int
@@ -316,10 +428,44 @@ def _product(row: Row) -> ConsignedProduct:
     )
 
 
+def _only_ordered(change: Tally) -> bool:
+    return change.ordered > 0 and change == Tally(ordered=change.ordered)
+
+
+def _added(change: Tally) -> Row:
+    first = optional_micros(change.first_sale_at)
+    last = optional_micros(change.last_sale_at)
+    report = optional_micros(change.last_report_at)
+    return (
+        change.ordered,
+        change.procured,
+        change.sold,
+        change.returned,
+        change.sent_back,
+        change.written_off,
+        change.settled,
+        change.gross_sales_minor,
+        change.returns_minor,
+        first,
+        first,
+        last,
+        last,
+        report,
+        report,
+    )
+
+
 def _tally(row: Row) -> Tally:
     figures = row[13:]
-    if figures == _NO_FIGURES:
-        return _NOTHING
+    return _NOTHING if figures == _NO_FIGURES else _tally_of(figures)
+
+
+def _summed_tally(figures: Row) -> Tally:
+    # Engines sum whole numbers as decimals.
+    return _tally_of((*map(int, figures[:9]), *figures[9:]))
+
+
+def _tally_of(figures: Row) -> Tally:
     (ordered, procured, sold, returned, sent_back, written_off, settled, gross, back, *at) = figures
     first_sale_at, last_sale_at, last_report_at = at
     return Tally(

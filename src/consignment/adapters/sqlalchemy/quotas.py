@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, or_, select, union_all, update
+from sqlalchemy import bindparam, or_, select, text, union_all, update
 
 from consignment.adapters.sqlalchemy import tables
 from consignment.adapters.sqlalchemy.engines import upsert
@@ -92,9 +92,26 @@ _KNOWN_PARTNER = Statement(
     "partner_id",
 )
 
+# A quota is set beside orders that begin and end, and each has to count once: in the sum over the
+# orders, or by what it adds to the quota's row. An order touches that row last, just before it
+# commits, and passes it over when it is not there.
+#
+# - PostgreSQL: the lock on the table waits for everybody who has written an order and not yet
+#   committed; they are in the sum. Everybody else writes theirs after us, and finds the row. Who
+#   holds the row of a quota has written orders before: so nobody waits in a circle.
+# - MariaDB has no such lock within a transaction. There the row is put first. Who has touched it
+#   before us has committed by then, and is in the sum; who has yet to touch it waits for us, and
+#   adds to what we put. Who has passed it over, because it was not there, is still writing: the sum
+#   reads with shared locks, and so waits for them. It may meet one who in turn waits for our row:
+#   the engine sees the circle, gives one of the two up, and that is run again.
+# - SQLite has one writer at a time.
+_HOLDS = {"postgresql": "LOCK TABLE orders IN SHARE ROW EXCLUSIVE MODE"}
+_HOLD = Statement(lambda dialect: text(_HOLDS.get(dialect, "SELECT 1")))
+_SHARED = frozenset({"mysql", "mariadb"})
+
 
 def _open_lines(*scope: ColumnElement[bool]) -> Statement:
-    return Statement(
+    lines = (
         select(tables.order_lines)
         .select_from(
             tables.order_lines.join(
@@ -106,10 +123,13 @@ def _open_lines(*scope: ColumnElement[bool]) -> Statement:
             one_of(_ORDERS.state, tables.OPEN_STATES),
             _ORDERS.currency == bindparam("currency"),
             *scope,
-        ),
-        "currency",
-        *(("name",) if scope else ()),
+        )
     )
+
+    def core(dialect: str) -> Executable:
+        return lines.with_for_update(read=True) if dialect in _SHARED else lines
+
+    return Statement(core, "currency", *(("name",) if scope else ()))
 
 
 _OPEN_LINES = {
@@ -144,29 +164,42 @@ class QuotaRows:
         else:
             self._session.run(_PUT_PARTNER, [(partner_id, *row)])
 
-    def change(self, changes: Mapping[QuotaKey, int], partner_id: str) -> None:
-        """Add to what is used; `StaleWrite` when an increase no longer fits the limit."""
-        bank: list[Row] = []
-        partners: list[Row] = []
-        for (scope, currency), change in changes.items():
-            if scope.partition(":")[0] in _OF_BANK:
-                bank.append((change, scope, currency, change, change))
-            else:
-                partners.append((change, partner_id, scope, currency, change, change))
-        changed = self._session.run(_CHANGE_BANK, bank)
-        if changed < len(bank):
-            known = self._session.rows_by(_KNOWN_BANK, {row[1] for row in bank})
-            self._check(known, changes, changed)
-        changed = self._session.run(_CHANGE_PARTNER, partners)
-        if changed < len(partners):
-            scopes = {row[2] for row in partners}
-            known = self._session.rows_by(_KNOWN_PARTNER, scopes, partner_id)
-            self._check(known, changes, changed)
+    def hold(self) -> None:
+        """Let no order of anybody else begin or stop to count until the transaction ends."""
+        self._session.run(_HOLD, [()])
 
-    def _check(self, known: Sequence[Row], changes: Mapping[QuotaKey, int], changed: int) -> None:
-        # Keys without a quota are passed over; what has one and was not changed did not fit.
-        if changed < sum((scope, currency) in changes for scope, currency in known):
-            raise StaleWrite("an order no longer fits a quota")
+    def change(self, changes: Mapping[str, Mapping[QuotaKey, int]]) -> None:
+        """Add to what is used; `StaleWrite` when an increase no longer fits the limit."""
+        bank: dict[QuotaKey, int] = {}
+        of_partners: list[tuple[str, dict[QuotaKey, int]]] = []
+        for partner_id in sorted(changes):
+            own: dict[QuotaKey, int] = {}
+            for key, change in changes[partner_id].items():
+                if key[0].partition(":")[0] in _OF_BANK:
+                    bank[key] = bank.get(key, 0) + change
+                else:
+                    own[key] = change
+            of_partners.append((partner_id, own))
+        self._change_bank(bank)
+        for partner_id, own in of_partners:
+            self._change_partner(partner_id, own)
+
+    def _change_bank(self, changes: Mapping[QuotaKey, int]) -> None:
+        rows = [(change, *key, change, change) for key, change in sorted(changes.items())]
+        changed = self._session.run(_CHANGE_BANK, rows)
+        if changed < len(rows):
+            known = self._session.rows_by(_KNOWN_BANK, {scope for scope, _ in changes})
+            _check(known, changes, changed)
+
+    def _change_partner(self, partner_id: str, changes: Mapping[QuotaKey, int]) -> None:
+        rows = [
+            (change, partner_id, *key, change, change) for key, change in sorted(changes.items())
+        ]
+        changed = self._session.run(_CHANGE_PARTNER, rows)
+        if changed < len(rows):
+            scopes = {scope for scope, _ in changes}
+            known = self._session.rows_by(_KNOWN_PARTNER, scopes, partner_id)
+            _check(known, changes, changed)
 
     def reserved(self, scope: str, currency: str) -> int:
         """Sum what open orders reserve in a scope, in minor units, from the orders themselves."""
@@ -174,3 +207,9 @@ class QuotaRows:
         rows = self._session.rows(_OPEN_LINES[kind], currency, *((name,) if name else ()))
         # Each line is rounded as the domain rounds it.
         return sum(order_line(row).reserved_minor for row in rows)
+
+
+def _check(known: Sequence[Row], changes: Mapping[QuotaKey, int], changed: int) -> None:
+    # Keys without a quota are passed over; what has one and was not changed did not fit.
+    if changed < sum((scope, currency) in changes for scope, currency in known):
+        raise StaleWrite("an order no longer fits a quota")

@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, insert, select
 from consignment.adapters.sqlalchemy import tables
 from consignment.adapters.sqlalchemy.codec import day, json_text, json_value, micros
 from consignment.adapters.sqlalchemy.statements import KEYS, Session, Statement
+from consignment.domain.errors import DuplicateKey
 from consignment.domain.rule import (
     Amount,
     Band,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["RuleRows"]
 
 _C = tables.rules.c
+_DATES = tables.rule_dates.c
 
 _ADD = Statement(insert(tables.rules))
 _GET = Statement(
@@ -38,6 +40,14 @@ _GET = Statement(
     ),
     "rule_id",
     "version",
+)
+_ADD_DATE = Statement(insert(tables.rule_dates))
+_GET_DATE = Statement(
+    select(_DATES.rule_id).where(
+        _DATES.scope == bindparam("scope"), _DATES.effective_from == bindparam("effective_from")
+    ),
+    "scope",
+    "effective_from",
 )
 _OF_SCOPES = Statement(
     select(_C.content)
@@ -65,6 +75,13 @@ class RuleRows:
         """Add a version."""
         row = rule.rule_id, rule.version, rule.scope, micros(at), json_text(_content(rule))
         self._session.run(_ADD, [row])
+        place = rule.scope, rule.effective_from.isoformat()
+        there = self._session.rows(_GET_DATE, *place)
+        if not there:
+            # Of two rules for the same scope and date, added at once, the second stops here.
+            self._session.run(_ADD_DATE, [(*place, rule.rule_id)])
+        elif there[0][0] != rule.rule_id:
+            raise DuplicateKey(f"rule {there[0][0]} holds for {place}")
 
 
 def _content(rule: SettlementRule) -> dict[str, Any]:

@@ -100,6 +100,7 @@ class SettlementRows:
 
     def mark(self, states: Sequence[tuple[Settlement, str, CreditState]]) -> None:
         """Note what became of shares' credits, each as (settlement, beneficiary, state)."""
+        # Whoever marks a share has its order locked.
         rows = [
             (state.value, each.order_id, each.sequence, each.partner_id, beneficiary)
             for each, beneficiary, state in states

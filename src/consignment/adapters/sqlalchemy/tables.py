@@ -62,10 +62,12 @@ __all__ = [
     "quotas",
     "registrations",
     "reports",
+    "rule_dates",
     "rules",
     "sales_partners",
     "settlement_shares",
     "settlements",
+    "tallies",
 ]
 
 metadata: Final = MetaData(
@@ -169,6 +171,17 @@ rules: Final = _table(
     _need("content", Text()),
     _check("version >= 1", "version_positive"),
     Index("ix_rules_scope", "scope"),
+)
+
+# Which rule holds from a date on: there is one for a scope.
+rule_dates: Final = _table(
+    "rule_dates",
+    "reference",
+    ("scope", "effective_from"),
+    _need("scope", _id(80)),
+    _need("effective_from", String(10)),
+    _need("rule_id", _id()),
+    row_id=False,
 )
 
 # Partners.
@@ -303,6 +316,27 @@ products: Final = _table(
     *_goods_hold(),
     _tally_exact(),
     Index("ix_products_name_key", "name_key", "number", mariadb_length={"name_key": 200}),
+)
+
+# What happened to a product in the orders of one sales partner and business line: sums over these
+# answer how a partner, a sales partner or a business line sells, however many orders there are.
+tallies: Final = _table(
+    "tallies",
+    "partner",
+    ("partner_id", "product_number", "sales_partner_id", "business_line"),
+    _need("partner_id", _id()),
+    _need("product_number", _id()),
+    _need("sales_partner_id", _id()),
+    _need("business_line", _id()),
+    *(_need(count, BigInteger()) for count in _COUNTS),
+    _may("first_sale_at", BigInteger()),
+    _may("last_sale_at", BigInteger()),
+    _may("last_report_at", BigInteger()),
+    *_goods_hold(),
+    _tally_exact(),
+    Index("ix_tallies_sales_partner_id", "sales_partner_id"),
+    Index("ix_tallies_business_line", "business_line"),
+    row_id=False,
 )
 
 # Quotas: the bank's own, and those of one partner or product.
