@@ -177,6 +177,8 @@ class _Many:
 class _Arrays(_Many):
     """PostgreSQL: an array for each column (`unnest`)."""
 
+    __slots__ = ()
+
     def parameters(self, rows: Sequence[Row]) -> Any:  # noqa: ANN401 - what the driver takes
         columns = map(list, zip(*rows, strict=True))
         return {**dict(zip(self._names, columns, strict=True)), **self._constants}
@@ -189,19 +191,26 @@ class _Document(_Many):
     `STRAIGHT_JOIN` a small table is looked at as a whole, and rows of others are waited for.
     """
 
+    __slots__ = ("_positional",)
+
     def __init__(self, core: Any, dialect: Dialect, names: tuple[str, ...], types: str) -> None:  # noqa: ANN401 - any statement
         super().__init__(core, dialect, names)
         target = core.table.name
         head = f"UPDATE {target}, {_ROWS} SET "  # noqa: S608 - names are our own
         if not self.text.startswith(head):
             raise RuntimeError(f"not as SQLAlchemy used to write it: {self.text[:80]}")
+        self._positional = dialect.positional
+        mark = "%s" if dialect.positional else f"%({_ROWS})s"
         self.text = (
-            f"UPDATE JSON_TABLE(%s, '$[*]' COLUMNS ({types})) AS {_ROWS} "  # noqa: S608 - likewise
+            f"UPDATE JSON_TABLE({mark}, '$[*]' COLUMNS ({types})) AS {_ROWS} "  # noqa: S608 - likewise
             f"STRAIGHT_JOIN {target} FORCE INDEX (PRIMARY) SET {self.text[len(head) :]}"
         )
 
     def parameters(self, rows: Sequence[Row]) -> Any:  # noqa: ANN401 - what the driver takes
-        return (json.dumps(rows, ensure_ascii=False), *self._constants.values())
+        document = json.dumps(rows, ensure_ascii=False)
+        if self._positional:
+            return (document, *self._constants.values())
+        return {_ROWS: document, **self._constants}
 
 
 def _plain(kind: TypeEngine[Any]) -> TypeEngine[Any]:

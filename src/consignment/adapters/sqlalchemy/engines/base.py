@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from sqlalchemy import create_engine
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -76,7 +76,14 @@ class ServerDatabase:
     passing = False
     one_writer = False
 
-    def __init__(self, url: URL, connect_args: Mapping[str, Any], *, busy_timeout_s: float) -> None:
+    def __init__(
+        self,
+        url: URL,
+        connect_args: Mapping[str, Any],
+        *,
+        busy_timeout_s: float,
+        paramstyle: Literal["format", "pyformat"],
+    ) -> None:
         self._url = url
         self._connect_args = dict(connect_args)
         self._process = os.getpid()
@@ -84,6 +91,7 @@ class ServerDatabase:
             url,
             connect_args=self._connect_args,
             isolation_level="AUTOCOMMIT",
+            paramstyle=paramstyle,
             poolclass=QueuePool,
             pool_size=_KEPT,
             max_overflow=_AT_A_PEAK,

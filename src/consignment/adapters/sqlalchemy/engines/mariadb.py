@@ -70,7 +70,9 @@ class MariadbDatabase(ServerDatabase):
     def __init__(self, url: URL, *, busy_timeout_s: float) -> None:
         self._busy_timeout_s = busy_timeout_s
         address = url.set(drivername="mariadb+pymysql", query={})
-        super().__init__(address, self._options(url), busy_timeout_s=busy_timeout_s)
+        super().__init__(
+            address, self._options(url), busy_timeout_s=busy_timeout_s, paramstyle="format"
+        )
 
     def _options(self, url: URL) -> dict[str, Any]:
         """Give PyMySQL's parameters; those that stand in the address prevail."""

@@ -26,6 +26,7 @@ from consignment.testing.builders import (
     a_rule,
     a_sales_partner,
     a_settlement,
+    a_tally_change,
     an_entry,
     an_order,
 )
@@ -81,10 +82,10 @@ def _change_everything(t: Transaction) -> None:
     t.partners.add_decision(a_decision(sequence=2))
     t.sales_partners.save(evolve(t.sales_partners.get(["sp-li"])["sp-li"], name="李明明"))
     t.products.save([evolve(product, name="other")])
-    t.products.tally("green-farm", {"APPLE": Tally(ordered=10)})
+    t.products.tally([a_tally_change(Tally(ordered=10))])
     t.rules.add(a_rule(version=2), NOW)
     t.quotas.put(a_quota(limit="5.00"), None)
-    t.quotas.change({("total", "CNY"): 300}, "green-farm")
+    t.quotas.change({"green-farm": {("total", "CNY"): 300}})
     t.orders.save([(order, order.cancelled("why", NOW))])
     t.reports.mark_pushed([a_record()], NOW)
     t.settlements.mark([(a_settlement(), "bank", CreditState.CREDITED)])
@@ -104,6 +105,7 @@ def _everything(t: Transaction) -> list[object]:
         t.sales_partners.get(["sp-li"]),
         t.products.owners(["APPLE"]),
         t.products.get("green-farm", ["APPLE"]),
+        t.products.tallies(),
         t.products.find("苹果", limit=10),
         t.rules.of_scopes(["all"]),
         t.quotas.list(),
@@ -253,12 +255,12 @@ class TransactionContract(StorageCase):
         assert len(runs) > 1
 
     def test_other_errors_do_not_run_the_work_again(self) -> None:
-        """What is not a passing reason is raised at once."""
-        for error in (_OnPurposeError, DuplicateKey):
+        """What is not a passing reason is raised at once; a `DuplicateKey` after a second look."""
+        for error, most in ((_OnPurposeError, 1), (DuplicateKey, 2)):
             runs: list[None] = []
             with raises(error):
                 self.write(_counting(runs, error))
-            assert len(runs) == 1
+            assert 1 <= len(runs) <= most
 
     def test_transactions_do_not_nest(self) -> None:
         """A transaction cannot be begun within another; the store works on after the attempt."""
@@ -385,10 +387,11 @@ _WRITES: tuple[Work, ...] = (
     lambda t: t.sales_partners.save(t.sales_partners.get(["sp-li"])["sp-li"]),
     lambda t: t.products.add([a_product("PEAR")]),
     lambda t: t.products.save([t.products.get("green-farm", ["APPLE"])["APPLE"][0]]),
-    lambda t: t.products.tally("green-farm", {"APPLE": Tally(ordered=1)}),
+    lambda t: t.products.tally([a_tally_change(Tally(ordered=1))]),
     lambda t: t.rules.add(a_rule(version=2), NOW),
     lambda t: t.quotas.put(a_quota(), None),
-    lambda t: t.quotas.change({("total", "CNY"): 1}, "green-farm"),
+    lambda t: t.quotas.change({"green-farm": {("total", "CNY"): 1}}),
+    lambda t: t.quotas.hold(),
     lambda t: t.orders.add_demands([a_demand_record("D-2")]),
     lambda t: t.orders.add([an_order("D-2")]),
     _save_order,
