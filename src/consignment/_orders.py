@@ -1,16 +1,19 @@
-"""Find orders, and store what they have become with what follows for tallies and quotas."""
+"""Find orders, and store what they have become with all that follows from it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from consignment.domain.errors import NotFound, reason
-from consignment.domain.progress import Tally, tally_changes
+from consignment.domain.progress import tally_changes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from consignment.domain.journal import Fact
+    from consignment.domain.message import OutboxEntry
     from consignment.domain.order import PurchaseOrder
+    from consignment.domain.progress import TallyChange
     from consignment.domain.quota import QuotaKey
     from consignment.ports.storage import Transaction
 
@@ -23,36 +26,56 @@ def order_of(tx: Transaction, order_id: str) -> PurchaseOrder:
     return order
 
 
-def store_changes(tx: Transaction, changes: Sequence[tuple[PurchaseOrder, PurchaseOrder]]) -> None:
-    """Save orders, each as (as read, as now), and keep tallies and quotas in step with them."""
-    if not changes:
-        return
-    tx.orders.save(changes)
-    keep_in_step(tx, changes)
-
-
-def keep_in_step(
-    tx: Transaction, changes: Sequence[tuple[PurchaseOrder | None, PurchaseOrder]]
+def store_new(
+    tx: Transaction,
+    orders: Sequence[PurchaseOrder],
+    *,
+    entries: Sequence[OutboxEntry],
+    facts: Sequence[Fact],
 ) -> None:
+    """Add orders with their messages and facts, and count them."""
+    tx.orders.add(orders)
+    tx.outbox.add(entries)
+    tx.journal.append(facts)
+    _count(tx, [(None, order) for order in orders])
+
+
+def store_changes(
+    tx: Transaction,
+    changes: Sequence[tuple[PurchaseOrder, PurchaseOrder]],
+    *,
+    entries: Sequence[OutboxEntry] = (),
+    facts: Sequence[Fact] = (),
+) -> None:
+    """Save orders, each as (as read, as now), add intents and facts, and count what changed.
+
+    Also without any order: intents and facts are there then all the same.
+    """
+    if changes:
+        tx.orders.save(changes)
+    if entries:
+        tx.outbox.add(entries)
+    if facts:
+        tx.journal.append(facts)
+    _count(tx, changes)
+
+
+def _count(tx: Transaction, changes: Sequence[tuple[PurchaseOrder | None, PurchaseOrder]]) -> None:
     """Add to tallies and quotas what orders' changes make of them; None before: a new order.
 
-    Partners, and the products and scopes of each, are touched in rising order, so that two
-    transactions never wait for each other in a circle.
+    It comes last in a transaction: these are the rows that everybody changes, and a change of one
+    keeps everybody else waiting until the commit.
     """
-    tallies: dict[str, dict[str, Tally]] = {}
+    tallies: list[TallyChange] = []
     quotas: dict[str, dict[QuotaKey, int]] = {}
     for before, after in changes:
-        of_partner = tallies.setdefault(after.partner_id, {})
-        for number, change in tally_changes(before, after).items():
-            known = of_partner.get(number)
-            of_partner[number] = change if known is None else known.plus(change)
+        tallies += tally_changes(before, after)
         reserved = after.reservations() if before is None else after.reservation_changes(before)
         if reserved:
-            of_quota = quotas.setdefault(after.partner_id, {})
+            of_partner = quotas.setdefault(after.partner_id, {})
             for key, amount in reserved.items():
-                of_quota[key] = of_quota.get(key, 0) + amount
-    for partner_id in sorted(tallies):
-        if of_partner := tallies[partner_id]:
-            tx.products.tally(partner_id, dict(sorted(of_partner.items())))
-    for partner_id in sorted(quotas):
-        tx.quotas.change(dict(sorted(quotas[partner_id].items())), partner_id)
+                of_partner[key] = of_partner.get(key, 0) + amount
+    if tallies:
+        tx.products.tally(tallies)
+    if quotas:
+        tx.quotas.change(quotas)

@@ -90,7 +90,7 @@ class Admission:
                 return earlier[-1]
             return self._decide(tx, request, known_elsewhere, now, sequence=1)
 
-        return self._storage.write(work)
+        return self._storage.write(work, partner_id=request.partner.partner_id)
 
     def assess(
         self, request_id: str, assessments: Iterable[Assessment], *, actor: str
@@ -120,7 +120,7 @@ class Admission:
                 )
             return self._decide(tx, request, known_elsewhere, now, sequence=last.sequence + 1)
 
-        return self._storage.write(work)
+        return self._storage.write(work, partner_id=details.partner_id)
 
     def _decide(
         self,
@@ -167,7 +167,8 @@ class Admission:
                     partner_id=owner,
                 )
             )
-        partner = tx.partners.get([details.partner_id]).get(details.partner_id)
+        partner_id = details.partner_id
+        partner = tx.partners.get([partner_id], to_change=True).get(partner_id)
         if partner is not None and owner is None:
             raise Conflict(
                 reason(
@@ -227,14 +228,14 @@ class Admission:
         now = self._clock.now()
 
         def work(tx: Transaction) -> Partner:
-            partner = _partner(tx, partner_id)
+            partner = _partner(tx, partner_id, to_change=True)
             moved = move(partner)
             tx.partners.save(moved)
             figures = {"reason": why, **data}
             tx.journal.append([Fact(kind, now, partner_id, actor=actor, data=figures)])
             return evolve(moved, revision=partner.revision + 1)
 
-        return self._storage.write(work)
+        return self._storage.write(work, partner_id=partner_id)
 
     def partner(self, partner_id: str) -> Partner:
         """Give a partner, else raise `NotFound` (`partner_unknown`)."""
@@ -253,8 +254,8 @@ class Admission:
         )
 
 
-def _partner(tx: Transaction, partner_id: str) -> Partner:
-    partner = tx.partners.get([partner_id]).get(partner_id)
+def _partner(tx: Transaction, partner_id: str, *, to_change: bool = False) -> Partner:
+    partner = tx.partners.get([partner_id], to_change=to_change).get(partner_id)
     if partner is None:
         raise NotFound(reason("partner_unknown", partner_id=partner_id[:80]))
     return partner

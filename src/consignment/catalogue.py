@@ -180,7 +180,9 @@ class Catalogue:
         """
         if all_or_nothing:
             kept = list(rows) if iter(rows) is rows else rows
-            return self._storage.write(lambda tx: self._import_whole(tx, partner_id, kept, actor))
+            return self._storage.write(
+                lambda tx: self._import_whole(tx, partner_id, kept, actor), partner_id=partner_id
+            )
         result = ImportResult()
         seen: set[str] = set()
         done = 0
@@ -189,7 +191,8 @@ class Catalogue:
             outcome = self._storage.write(
                 lambda tx, batch=batch, repeated=repeated: self._import_batch(  # type: ignore[misc] # bound now, used now
                     tx, partner_id, batch, repeated, actor
-                )
+                ),
+                partner_id=partner_id,
             )
             _merge(result, outcome)
             done += len(batch.rows)
@@ -198,6 +201,23 @@ class Catalogue:
         if not done:
             self._storage.read(lambda tx: self._check_partner(tx, partner_id))
         return result
+
+    def reindex_names(self) -> int:
+        """Bring the forms in which names are found up to date; give how many products changed.
+
+        For when they are to be others than when the products were stored: the extra `chinese` was
+        installed or removed, or its dictionaries are newer. Until then such products are found as
+        they were stored. It goes through all products in transactions of some thousand; it may be
+        broken off and begun again, and others may work meanwhile.
+        """
+        changed = 0
+        after: str | None = ""
+        while after is not None:
+            after, some = self._storage.write(
+                lambda tx, after=after: tx.products.reindex(after, _BATCH)  # type: ignore[misc] # bound now, used now
+            )
+            changed += some
+        return changed
 
     def _import_whole(
         self,

@@ -12,6 +12,7 @@ from consignment.catalogue import Catalogue
 from consignment.dispatch import Dispatch
 from consignment.domain.settings import Settings
 from consignment.formats.cloudevents import peek_id, read_report
+from consignment.ports.name_forms import AsWritten
 from consignment.progress import Progress
 from consignment.push import Push
 from consignment.quotas import Quotas
@@ -21,7 +22,7 @@ from consignment.sales_partners import SalesPartners
 from consignment.settlement import SettledOrders, Settling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
     from pathlib import Path
     from types import TracebackType
@@ -30,11 +31,18 @@ if TYPE_CHECKING:
     from consignment.ports.account_crediting import AccountCrediting
     from consignment.ports.clock import Clock
     from consignment.ports.cooperation_history import CooperationHistory
+    from consignment.ports.name_forms import NameForms
     from consignment.ports.partner_messaging import PartnerMessaging
     from consignment.ports.product_rows import ProductRow
     from consignment.ports.storage import Storage
 
 __all__ = ["Consignment", "Work"]
+
+
+def _name_forms() -> NameForms:
+    from consignment.adapters.chinese import ChineseNames, installed
+
+    return ChineseNames() if installed() else AsWritten()
 
 
 class _NothingKnown:
@@ -115,19 +123,24 @@ class Consignment:
     @classmethod
     def open(
         cls,
-        url: str = "sqlite:///consignment.db",
+        url: str | Sequence[str] = "sqlite:///consignment.db",
         *,
         mailbox: str | Path = "mailbox",
         upgrade: bool = True,
         clock: Clock | None = None,
         history: CooperationHistory | None = None,
         settings: Settings | None = None,
+        names: NameForms | None = None,
     ) -> Self:
         """Open the embedded default: a SQLite file with its ledger, and a mailbox of folders.
 
-        `url` is SQLAlchemy's. `mailbox` is the folder in which partners and sales partners have
+        `url` is SQLAlchemy's; several are the nodes of one Galera cluster.
+        `mailbox` is the folder in which partners and sales partners have
         theirs (see `adapters.filedrop`). The schema is created or brought up to date, and the
         mailbox made, unless `upgrade` is False: then a missing or other schema is refused.
+
+        `names` says in which forms names are found; without it Chinese ones are found by
+        traditional characters and by initials of Pinyin where the extra `chinese` is installed.
 
         Raises `StorageUnusable` and its kinds `SchemaMissing`, `SchemaOutdated`, `SchemaNewer`;
         `StorageBusy`; `StorageReadOnly`.
@@ -141,7 +154,7 @@ class Consignment:
         if upgrade:
             cls.upgrade(url)
             drop.make_root()
-        storage = SqlStorage.open(url)
+        storage = SqlStorage.open(url, names=names or _name_forms())
         return cls(
             storage=storage,
             messaging=drop,
@@ -152,7 +165,7 @@ class Consignment:
         )
 
     @staticmethod
-    def upgrade(url: str) -> str:
+    def upgrade(url: str | Sequence[str]) -> str:
         """Create the database at an address if need be, and bring its schema up to date.
 
         Gives the schema's version. Raises `SchemaNewer` and the other `StorageError` kinds.
@@ -179,12 +192,13 @@ class Consignment:
         clock: Clock | None = None,
         history: CooperationHistory | None = None,
         settings: Settings | None = None,
+        names: NameForms | None = None,
     ) -> Self:
-        """Make a desk that keeps everything in memory, for tests."""
+        """Make a desk that keeps everything in memory, for tests; `names` as for `open`."""
         from consignment.adapters.memory import MemoryLedger, MemoryMessaging, MemoryStorage
 
         return cls(
-            storage=MemoryStorage(),
+            storage=MemoryStorage(names=names or _name_forms()),
             messaging=MemoryMessaging(),
             crediting=MemoryLedger(),
             clock=clock,

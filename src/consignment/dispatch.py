@@ -11,11 +11,16 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from consignment._orders import keep_in_step, order_of, store_changes
+from consignment._orders import order_of, store_changes, store_new
 from consignment.domain.errors import Conflict, Reason, Refused, reason
 from consignment.domain.journal import Fact, FactKind
 from consignment.domain.message import Message, OutboxEntry, Recipient, message_id_of
-from consignment.domain.order import ConsignmentDemand, OrderState, PurchaseOrder
+from consignment.domain.order import (
+    ConsignmentDemand,
+    OrderState,
+    PurchaseOrder,
+    partner_id_of,
+)
 from consignment.domain.partner import Partner
 from consignment.domain.placing import placed_message, plan_orders, reserved_by
 from consignment.domain.product import ConsignedProduct
@@ -94,6 +99,8 @@ class Dispatch:
         actor: str | None,
     ) -> list[Placed]:
         placed_before = tx.orders.demands([demand.demand_id for demand in demands])
+        earlier = [id_ for each in placed_before.values() for id_ in each.order_ids]
+        there = tx.orders.get(earlier) if earlier else {}
         records = dict(placed_before)
         fresh = [demand for demand in demands if demand.demand_id not in records]
         known = self._known(tx, fresh, now) if fresh else None
@@ -120,9 +127,7 @@ class Dispatch:
         if orders:
             added = [each for each in records.values() if each.demand_id not in placed_before]
             self._keep(tx, added, list(orders.values()), actor)
-        earlier = [id_ for each in placed_before.values() for id_ in each.order_ids]
-        if earlier:
-            orders.update(tx.orders.get(earlier))
+        orders.update(there)
         return [
             answer
             if isinstance(answer, Refused)
@@ -134,23 +139,20 @@ class Dispatch:
         self, tx: Transaction, demands: Sequence[ConsignmentDemand], now: datetime
     ) -> _Known:
         wanted = {line.product_number for demand in demands for line in demand.lines}
-        by_partner: dict[str, list[str]] = {}
-        for number, partner_id in tx.products.owners(wanted).items():
-            by_partner.setdefault(partner_id, []).append(number)
         products = {
-            number: product
-            for partner_id, numbers in by_partner.items()
-            for number, (product, _) in tx.products.get(partner_id, numbers).items()
+            number: product for number, (product, _) in tx.products.by_numbers(wanted).items()
         }
+        partner_ids = {product.partner_id for product in products.values()}
         lines = {demand.business_line for demand in demands}
         return _Known(
             products=products,
-            partners=tx.partners.get(by_partner) if by_partner else {},
+            partners=tx.partners.get(partner_ids) if partner_ids else {},
             sales_partner_ids=frozenset(
                 tx.sales_partners.get({demand.sales_partner_id for demand in demands})
             ),
             quotas={
-                partner_id: tx.quotas.applicable(lines, partner_id) for partner_id in by_partner
+                partner_id: tx.quotas.applicable(lines, partner_id)
+                for partner_id in sorted(partner_ids)
             },
             now=now,
             today=self._settings.day_of(now),
@@ -164,16 +166,14 @@ class Dispatch:
         actor: str | None,
     ) -> None:
         tx.orders.add_demands(records)
-        tx.orders.add(orders)
-        keep_in_step(tx, [(None, order) for order in orders])
-        tx.outbox.add(
-            [
+        store_new(
+            tx,
+            orders,
+            entries=[
                 OutboxEntry(order.partner_id, placed_message(order), 0, order.placed_at)
                 for order in orders
-            ]
-        )
-        tx.journal.append(
-            [
+            ],
+            facts=[
                 _fact(
                     FactKind.ORDER_PLACED,
                     order,
@@ -186,7 +186,7 @@ class Dispatch:
                     currency=order.currency,
                 )
                 for order in orders
-            ]
+            ],
         )
 
     def order(self, order_id: str) -> PurchaseOrder:
@@ -245,7 +245,7 @@ class Dispatch:
             _store(tx, [(order, changed)], kind, message_type, now=now, actor=actor, data=data)
             return evolve(changed, revision=order.revision + 1)
 
-        return self._storage.write(work)
+        return self._storage.write(work, partner_id=partner_id_of(order_id) or None)
 
     def expire_due(self) -> int:
         """Expire the orders that their partners have not accepted in time; give how many.
@@ -311,9 +311,12 @@ def _store(
     """Store changed orders, and tell their partners and the journal."""
     if not changes:
         return
-    store_changes(tx, changes)
-    tx.outbox.add(_entries(changes, message_type, now, data))
-    tx.journal.append([_fact(kind, after, now, actor, **data) for _, after in changes])
+    store_changes(
+        tx,
+        changes,
+        entries=_entries(changes, message_type, now, data),
+        facts=[_fact(kind, after, now, actor, **data) for _, after in changes],
+    )
 
 
 def _entries(

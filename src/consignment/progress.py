@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from consignment._orders import order_of
 from consignment.domain.errors import InvalidValue, NotFound, reason
+from consignment.domain.name_search import NamePlace
 from consignment.domain.order import partner_id_of
 from consignment.domain.progress import NamePage
 from consignment.domain.progress import Progress as ProgressAnswer
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Progress"]
 
 _MAX_PAGE = 1000
+#: The rank, how long the tail is, the tail and the number.
+_PAGE = re.compile(r"(?P<rank>[0-3]):(?P<length>[1-9]|1[0-6]):(?P<rest>.+)", re.DOTALL)
 
 
 @frozen
@@ -48,23 +52,18 @@ class Progress:
         today = self._settings.day_of(now)
 
         def work(tx: Transaction) -> list[ProgressAnswer]:
-            owners = tx.products.owners(product_numbers)
+            found = tx.products.by_numbers(product_numbers)
             unknown = [
                 reason("product_unknown", product_number=number[:80])
                 for number in product_numbers
-                if number not in owners
+                if number not in found
             ]
             if unknown:
                 raise NotFound(unknown)
-            by_partner: dict[str, list[str]] = {}
-            for number, partner_id in owners.items():
-                by_partner.setdefault(partner_id, []).append(number)
-            found = {
-                number: ProgressAnswer.of_product(product, tally, as_of=now, today=today)
-                for partner_id, numbers in by_partner.items()
-                for number, (product, tally) in tx.products.get(partner_id, numbers).items()
-            }
-            return [found[number] for number in product_numbers]
+            return [
+                ProgressAnswer.of_product(*found[number], as_of=now, today=today)
+                for number in product_numbers
+            ]
 
         return self._storage.read(work)
 
@@ -72,8 +71,11 @@ class Progress:
         """Find products by name and tell how they are selling.
 
         The whole name comes first, then names that begin with the text, then those that have it
-        somewhere; by number within each. Width, case and composition do not matter. `limit` is at
-        most 1000; `page` is the `next_page` of the page before. Nothing found is an empty page.
+        somewhere, then those that have it in another form, such as the initials of Pinyin (see
+        `ports.name_forms`). Within each they are ordered by what follows the text, then by number.
+        Width, case and composition do not matter. `limit` is at most 1000; `page` is the
+        `next_page` of the page before: it goes on exactly behind it, whatever was added meanwhile.
+        Nothing found is an empty page.
         Raises `InvalidValue`: `name_empty`, `page_invalid`, `limit_invalid`.
         """
         key = name_key(text)
@@ -92,7 +94,7 @@ class Progress:
         if len(hits) <= limit:
             return NamePage(answers)
         last = hits[limit - 1]
-        return NamePage(answers, f"{last.rank}:{last.product.number}")
+        return NamePage(answers, _page(last.place))
 
     def by_order(self, order_id: str) -> list[ProgressAnswer]:
         """Tell how each product of an order is selling, in the order's own order.
@@ -141,19 +143,11 @@ class Progress:
 
         def work(tx: Transaction) -> list[ProgressAnswer]:
             check(tx)
-            tallies = tx.orders.tallies(**condition)
-            numbers: dict[str, list[str]] = {}
-            for partner_id, number in tallies:
-                numbers.setdefault(partner_id, []).append(number)
-            products = {
-                partner_id: tx.products.get(partner_id, wanted)
-                for partner_id, wanted in numbers.items()
-            }
+            tallies = tx.products.tallies(**condition)
+            products = tx.products.by_numbers([number for _, number in tallies])
             return [
-                ProgressAnswer.of_product(
-                    products[partner_id][number][0], tally, as_of=now, today=today
-                )
-                for (partner_id, number), tally in tallies.items()
+                ProgressAnswer.of_product(products[number][0], tally, as_of=now, today=today)
+                for (_, number), tally in tallies.items()
             ]
 
         return self._storage.read(work)
@@ -174,8 +168,15 @@ def _of_order(tx: Transaction, order_id: str, now: datetime, today: date) -> lis
     ]
 
 
-def _after(page: str) -> tuple[int, str]:
-    rank, _, number = page.partition(":")
-    if rank not in {"0", "1", "2"} or not number:
-        raise InvalidValue(reason("page_invalid", page=page[:80]))
-    return int(rank), number
+def _page(place: NamePlace) -> str:
+    return f"{place.rank}:{len(place.tail)}:{place.tail}{place.number}"
+
+
+def _after(page: str) -> NamePlace:
+    named = _PAGE.fullmatch(page)
+    if named is not None:
+        length = int(named["length"])
+        tail, number = named["rest"][:length], named["rest"][length:]
+        if tail and number:
+            return NamePlace(int(named["rank"]), tail, number)
+    raise InvalidValue(reason("page_invalid", page=page[:80]))

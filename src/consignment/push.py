@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from attrs import define, frozen
@@ -9,18 +10,16 @@ from attrs import define, frozen
 from consignment.domain.journal import Fact, FactKind
 from consignment.domain.message import BANK, Message, OutboxEntry, Recipient, message_id_of
 from consignment.domain.money import decimal_text, minor_places
-from consignment.domain.report import ReportKind
+from consignment.domain.report import ReportKind, ReportRecord
+from consignment.domain.sales_partner import SalesPartner
 from consignment.ports.clock import Clock
 from consignment.ports.storage import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
     from typing import Any
 
     from consignment.domain.order import OrderLine, PurchaseOrder
-    from consignment.domain.report import ReportRecord
-    from consignment.domain.sales_partner import SalesPartner
     from consignment.ports.storage import Transaction
 
 __all__ = ["Push"]
@@ -28,6 +27,9 @@ __all__ = ["Push"]
 #: Sales partners in a transaction, and slots of each.
 _SALES_PARTNERS = 20
 _SLOTS = 100
+
+#: Rounds in which others were faster each time, after which the rest is left to them.
+_VAIN_ROUNDS = 5
 
 
 @frozen
@@ -45,19 +47,65 @@ class Push:
         slot twice; the message leaves by the outbox.
         """
         now = self._clock.now()
-
-        def work(tx: Transaction) -> int:
-            due = tx.sales_partners.push_due(now, _SALES_PARTNERS)
-            return sum(_push(tx, each, now) for each in due)
-
         pushed = 0
-        while count := self._storage.write(work):
+        vain = 0
+        while vain < _VAIN_ROUNDS:
+            # Everything is read as of one instant and nothing is locked: a sales partner may have
+            # any number of running orders, and reports on them go on.
+            rounds = self._storage.read(lambda tx: _due_rounds(tx, now))
+            if not rounds:
+                break
+            count = self._storage.write(lambda tx, rounds=rounds: _store(tx, rounds))  # type: ignore[misc] # bound now, used now
             pushed += count
+            # Another worker, who was faster, is at it: look what is left.
+            vain = 0 if count else vain + 1
         return pushed
 
 
-def _push(tx: Transaction, sales_partner: SalesPartner, now: datetime) -> int:
-    """Push the due slots of one sales partner, some at a time."""
+@frozen
+class _Round:
+    """What a sales partner is to be told in some slots, as of the instant it was read."""
+
+    before: SalesPartner
+    after: SalesPartner
+    told: list[tuple[list[ReportRecord], datetime]]
+    entries: list[OutboxEntry]
+    facts: list[Fact]
+
+
+def _due_rounds(tx: Transaction, now: datetime) -> list[_Round]:
+    """Make what is due for some sales partners, by rising id."""
+    due = tx.sales_partners.push_due(now, _SALES_PARTNERS)
+    return [_round(tx, each, now) for each in sorted(due, key=lambda each: each.sales_partner_id)]
+
+
+def _store(tx: Transaction, rounds: Sequence[_Round]) -> int:
+    """Store what nobody else has pushed since it was read; give how many slots that were.
+
+    A slot's mark, the sales partner's revision, decides who was first: `StaleWrite` when somebody
+    is between this look at it and the save; the next look tells.
+    """
+    stored = tx.sales_partners.get([each.before.sales_partner_id for each in rounds])
+    ours = [
+        each
+        for each in rounds
+        if each.before.sales_partner_id in stored
+        and stored[each.before.sales_partner_id].revision == each.before.revision
+    ]
+    for each in ours:
+        tx.sales_partners.save(each.after)
+    for each in ours:
+        for told, slot in each.told:
+            tx.reports.mark_pushed(told, slot)
+    entries = [entry for each in ours for entry in each.entries]
+    if entries:
+        tx.outbox.add(entries)
+        tx.journal.append([fact for each in ours for fact in each.facts])
+    return len(entries)
+
+
+def _round(tx: Transaction, sales_partner: SalesPartner, now: datetime) -> _Round:
+    """Make the due slots of one sales partner, some at a time."""
     waiting = list(tx.reports.unpushed(sales_partner.sales_partner_id))
     orders = {
         order.order_id: order
@@ -67,6 +115,7 @@ def _push(tx: Transaction, sales_partner: SalesPartner, now: datetime) -> int:
     ended = _orders_of(waiting) - running
     if ended:
         orders.update(tx.orders.get(ended))
+    all_told: list[tuple[list[ReportRecord], datetime]] = []
     entries: list[OutboxEntry] = []
     facts: list[Fact] = []
     current = sales_partner
@@ -79,15 +128,12 @@ def _push(tx: Transaction, sales_partner: SalesPartner, now: datetime) -> int:
         of_slot = {order_id: orders[order_id] for order_id in concerned}
         message = _message(current, slot, now, of_slot, told=told, later=waiting)
         if told:
-            tx.reports.mark_pushed(told, slot)
+            all_told.append((told, slot))
         entries.append(OutboxEntry(BANK, message, int(slot.timestamp()), now))
         facts.append(_fact(current, slot, now, message))
         current = current.pushed(slot)
         slot = current.next_push_at
-    tx.sales_partners.save(current)
-    tx.outbox.add(entries)
-    tx.journal.append(facts)
-    return len(entries)
+    return _Round(sales_partner, current, all_told, entries, facts)
 
 
 def _orders_of(records: Sequence[ReportRecord]) -> set[str]:

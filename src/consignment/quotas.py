@@ -46,13 +46,17 @@ class Quotas:
         now = self._clock.now()
 
         def work(tx: Transaction) -> Sequence[Quota]:
+            tx.quotas.hold()
             owners = _owners(tx, quotas)
             stored = []
-            for quota in sorted(quotas, key=lambda each: each.key):
+            for quota in sorted(quotas, key=lambda each: _place(each, owners)):
+                # Put first, so that it is there, and held, for orders that count meanwhile.
+                tx.quotas.put(evolve(quota, used_minor=0), owners[quota.scope])
                 used = tx.quotas.reserved(quota.scope, quota.currency)
                 counted = evolve(quota, used_minor=used)
                 tx.quotas.put(counted, owners[quota.scope])
                 stored.append(counted)
+            stored.sort(key=lambda each: each.key)
             tx.journal.append(
                 [
                     Fact(
@@ -77,6 +81,11 @@ class Quotas:
     def show(self) -> Sequence[Quota]:
         """List all quotas with what is used of them, by scope and currency."""
         return self._storage.read(lambda tx: tx.quotas.list())
+
+
+def _place(quota: Quota, owners: dict[str, str | None]) -> tuple[str, str, str]:
+    """Give where a quota comes among those that are touched: the bank's own are first."""
+    return (owners[quota.scope] or "", *quota.key)
 
 
 def _owners(tx: Transaction, quotas: Sequence[Quota]) -> dict[str, str | None]:

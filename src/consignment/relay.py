@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from attrs import define, frozen
 
 from consignment._orders import store_changes
-from consignment.domain.errors import IllegalTransition, NotFound, reason
+from consignment.domain.errors import IllegalTransition, NotFound, StaleWrite, reason
 from consignment.domain.journal import Fact, FactKind
 from consignment.domain.message import CreditInstruction, IntentState, Message, OutboxEntry
 from consignment.domain.order import OrderState
@@ -25,7 +25,7 @@ from consignment.ports.storage import Storage
 from consignment.settlement import closed_fact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from consignment.domain.order import PurchaseOrder
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["Relay", "Relayed"]
 
 _BATCH = 200
+
+#: The message whose arrival dispatches an order.
+_PLACED = "order.placed"
 
 
 @define
@@ -104,7 +107,9 @@ class Relay:
                     reason("entry_state", entry_id=entry_id, state=entry.state.value)
                 )
             due = entry.retried(now)
-            tx.outbox.save([(entry, due)])
+            tx.orders.lock(_decided_on([entry]))
+            if tx.outbox.save([(entry, due)]) != [True]:
+                raise StaleWrite(f"{entry_id} is no longer set aside")
             if isinstance(entry.intent, CreditInstruction):
                 _mark(tx, [(entry.intent, CreditState.DUE)])
             tx.journal.append([_fact(FactKind.RETRIED, due, now, actor)])
@@ -154,6 +159,7 @@ class Relay:
         follow_up: Callable[[Transaction, Sequence[OutboxEntry], datetime], None],
     ) -> Relayed:
         now = self._clock.now()
+        tx.orders.lock(_decided_on(entry for entry, _, _ in outcomes))
         changes = [
             (
                 entry,
@@ -165,6 +171,7 @@ class Relay:
         ]
         stored = tx.outbox.save(changes)
         # What was not stored was taken up by another worker after the lease ended: it is theirs.
+        # Or it was stored before, and the store lost the answer: then it is not done twice.
         ours = [after for (_, after), kept in zip(changes, stored, strict=True) if kept]
         done = [entry for entry in ours if entry.state is IntentState.DONE]
         aside = [entry for entry in ours if entry.state is IntentState.SET_ASIDE]
@@ -197,6 +204,22 @@ def _outcomes(
         return [(entry, why, False) for entry in entries]
 
 
+def _decided_on(entries: Iterable[OutboxEntry]) -> list[str]:
+    """Give the orders, by rising id, that what becomes of intents may move on.
+
+    They are locked before their settlements are read: of two workers that carry out the last two
+    credits of an order, the second then sees what the first has noted, and closes it.
+    """
+    return sorted(
+        {
+            order_id
+            for entry in entries
+            if (order_id := entry.intent.order_id) is not None
+            and (isinstance(entry.intent, CreditInstruction) or entry.intent.type == _PLACED)
+        }
+    )
+
+
 def _after_delivery(tx: Transaction, done: Sequence[OutboxEntry], now: datetime) -> None:
     """Mark the orders dispatched whose message has reached the partner."""
     ids = sorted(
@@ -204,7 +227,7 @@ def _after_delivery(tx: Transaction, done: Sequence[OutboxEntry], now: datetime)
             entry.intent.order_id
             for entry in done
             if isinstance(entry.intent, Message)
-            and entry.intent.type == "order.placed"
+            and entry.intent.type == _PLACED
             and entry.intent.order_id is not None
         }
     )
@@ -213,12 +236,13 @@ def _after_delivery(tx: Transaction, done: Sequence[OutboxEntry], now: datetime)
     orders = tx.orders.get(ids)
     changes = [(orders[id_], orders[id_].dispatched(now)) for id_ in ids if id_ in orders]
     moved = [(before, after) for before, after in changes if after is not before]
-    store_changes(tx, moved)
-    tx.journal.append(
-        [
+    store_changes(
+        tx,
+        moved,
+        facts=[
             Fact(FactKind.ORDER_DISPATCHED, now, after.partner_id, after.order_id)
             for _, after in moved
-        ]
+        ],
     )
 
 
@@ -257,8 +281,7 @@ def _after_credit(tx: Transaction, done: Sequence[OutboxEntry], now: datetime) -
         for id_ in sorted(orders)
         if orders[id_].state is OrderState.SETTLED
     ]
-    store_changes(tx, changes)
-    tx.journal.append([*facts, *(closed_fact(after, now) for _, after in changes)])
+    store_changes(tx, changes, facts=[*facts, *(closed_fact(after, now) for _, after in changes)])
 
 
 def _mark(

@@ -151,7 +151,9 @@ class Reporting:
     def take_many(self, partner_id: str, reports: Sequence[PartnerReport]) -> list[ReportAnswer]:
         """Take reports from one partner in one transaction, each for itself, in their order."""
         now = self._clock.now()
-        return self._storage.write(lambda tx: self._take(tx, partner_id, reports, now))
+        return self._storage.write(
+            lambda tx: self._take(tx, partner_id, reports, now), partner_id=partner_id
+        )
 
     def receive(
         self,
@@ -172,7 +174,8 @@ class Reporting:
             parsed = [self._parse(raw) for raw in chunk]
             now = self._clock.now()
             taken = self._storage.write(
-                lambda tx, parsed=parsed, now=now: self._take(tx, partner_id, parsed, now)  # type: ignore[misc] # bound now, used now
+                lambda tx, parsed=parsed, now=now: self._take(tx, partner_id, parsed, now),  # type: ignore[misc] # bound now, used now
+                partner_id=partner_id,
             )
             answers += [
                 Answer(_id_of(message), answer.repeated, answer.reasons)
@@ -248,6 +251,7 @@ class Reporting:
         answers = [_take_one(batch, each) for each in reports]
         if batch.new:
             tx.reports.add(batch.new)
+        there = tx.outbox.get(batch.entries) if _may_be_there(batch) else {}
         store_changes(
             tx,
             [
@@ -255,12 +259,9 @@ class Reporting:
                 for order_id, before in sorted(batch.read.items())
                 if batch.orders[order_id] is not before
             ],
+            entries=[entry for id_, entry in batch.entries.items() if id_ not in there],
+            facts=batch.facts,
         )
-        if batch.entries:
-            there = tx.outbox.get(batch.entries) if _may_be_there(batch) else {}
-            tx.outbox.add([e for id_, e in batch.entries.items() if id_ not in there])
-        if batch.facts:
-            tx.journal.append(batch.facts)
         return answers
 
 

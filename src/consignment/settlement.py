@@ -21,7 +21,7 @@ from consignment.domain.message import (
     message_id_of,
 )
 from consignment.domain.money import Money, decimal_text, minor_places
-from consignment.domain.order import OrderState, PurchaseOrder
+from consignment.domain.order import OrderState, PurchaseOrder, partner_id_of
 from consignment.domain.rule import RuleSet
 from consignment.domain.settings import Settings
 from consignment.domain.settlement import CreditState, Settlement, SettlementShare, compute
@@ -129,7 +129,7 @@ class Settling:
                 raise settlement
             return settlement
 
-        return self._storage.write(work)
+        return self._storage.write(work, partner_id=partner_id_of(order_id) or None)
 
     def settle_due(self) -> SettledOrders:
         """Settle every completed order, some hundred in a transaction.
@@ -219,9 +219,7 @@ class Settling:
             payer = partners[order.partner_id].details.account
             entries += _entries(order, settlement, payer, beneficiaries)
         tx.settlements.add([settlement for _, settlement in pairs])
-        store_changes(tx, changes)
-        tx.outbox.add(entries)
-        tx.journal.append(facts)
+        store_changes(tx, changes, entries=entries, facts=facts)
         return computed
 
 

@@ -217,7 +217,9 @@ def test_what_is_no_readable_file_is_refused(tmp_path: Path) -> None:
     assert _refused(tmp_path / "a\0b.csv")[0]["code"] == "file_unreadable"
     (tmp_path / "file").write_text("")
     assert _refused(tmp_path / "file" / "a.csv")[0]["code"] == "file_unreadable"
-    assert _refused(tmp_path / "products.xlsx")[0]["code"] == "format_unknown"
+    assert _refused(tmp_path / "products.xlsx")[0]["code"] == "file_not_found"
+    (tmp_path / "products.txt").write_text(HEADER)
+    assert _refused(tmp_path / "products.txt")[0]["code"] == "format_unknown"
     assert _refused(tmp_path / "products.csv", kind="xml")[0]["code"] == "format_unknown"
 
 

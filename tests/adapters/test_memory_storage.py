@@ -29,6 +29,7 @@ from consignment.testing.builders import (
     a_record,
     a_registration_number,
     a_settlement,
+    a_tally_change,
     an_order,
     details,
 )
@@ -84,9 +85,9 @@ def test_impossible_figures_of_an_order_are_refused(
 @pytest.mark.parametrize(
     "work",
     [
-        lambda t: t.products.tally("green-farm", {"APPLE": Tally(ordered=-1)}),
-        lambda t: t.products.tally("green-farm", {"APPLE": Tally(ordered=2, procured=1, sold=2)}),
-        lambda t: t.quotas.change({("total", "CNY"): -101}, "green-farm"),
+        lambda t: t.products.tally([a_tally_change(Tally(ordered=-1))]),
+        lambda t: t.products.tally([a_tally_change(Tally(ordered=2, procured=1, sold=2))]),
+        lambda t: t.quotas.change({"green-farm": {("total", "CNY"): -101}}),
         lambda t: t.quotas.put(Quota("total", "CNY", 5, -1), None),
         lambda t: t.settlements.add([a_settlement(pool_minor=9999)]),
         lambda t: t.settlements.add([a_settlement(shares=(), pool_minor=1)]),
@@ -109,8 +110,8 @@ def test_impossible_rows_are_refused(
 @pytest.mark.parametrize(
     "work",
     [
-        lambda t: t.products.tally("green-farm", {"PEAR": Tally()}),
-        lambda t: t.products.tally("other-farm", {"APPLE": Tally()}),
+        lambda t: t.products.tally([a_tally_change(Tally(), "PEAR")]),
+        lambda t: t.products.tally([a_tally_change(Tally(), "APPLE", "other-farm")]),
         lambda t: t.reports.mark_pushed([a_record()], NOW),
         lambda t: t.settlements.mark([(a_settlement(), "bank", CreditState.CREDITED)]),
     ],

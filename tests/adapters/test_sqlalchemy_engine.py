@@ -27,7 +27,14 @@ from consignment.domain.errors import (
 from consignment.domain.product import ConsignedProduct
 from consignment.domain.progress import Tally
 from consignment.domain.quota import Quota
-from consignment.testing.builders import a_fact, a_partner, a_product, a_quota, an_order
+from consignment.testing.builders import (
+    a_fact,
+    a_partner,
+    a_product,
+    a_quota,
+    a_tally_change,
+    an_order,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -365,7 +372,7 @@ def test_broken_references_and_checks_are_storage_errors(storage: SqlStorage) ->
     storage.write(lambda t: t.partners.add(a_partner()))
     storage.write(lambda t: t.products.add([a_product()]))
     with pytest.raises(StorageError, match="procured_within_ordered") as check:
-        storage.write(lambda t: t.products.tally("green-farm", {"APPLE": Tally(procured=1)}))
+        storage.write(lambda t: t.products.tally([a_tally_change(Tally(procured=1))]))
     assert check.type is StorageError
 
 

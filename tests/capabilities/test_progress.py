@@ -10,6 +10,8 @@ from consignment.testing import builders
 from tests.capabilities.banks import FARM, ORDER, Bank, reasons_of, row
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from consignment.domain.progress import Progress
 
 
@@ -139,6 +141,35 @@ def test_an_order_is_told_line_by_line(shop: Bank) -> None:
     assert (first.product_number, first.lifetime_left_days) == ("APPLE", None)
     assert (str(second.ordered), second.lifetime_left_days) == ("1.250", 10)
     assert {first.stage, second.stage} == {"placed"}
+
+
+def test_the_last_report_is_the_same_everywhere(shop: Bank) -> None:
+    """Of an order, its products, and all by whom they are sold: also where no count changed."""
+    shop.stock(row("PEAR"))
+    shop.place("D-1", ("APPLE", "10"), ("PEAR", "3"))
+    progress = shop.desk.progress
+
+    def last() -> set[datetime | None]:
+        answers = [
+            *progress.by_order(ORDER),
+            *progress.by_numbers(["APPLE", "PEAR"]),
+            *progress.by_partner(FARM),
+            *progress.by_sales_partner("sp-li"),
+            *progress.by_business_line("retail"),
+        ]
+        assert len(answers) == 10
+        return {each.last_report_at for each in answers}
+
+    assert last() == {None}
+    for report in (
+        builders.accepted(),
+        builders.procured(ORDER, ("APPLE", "10", "495.00")),
+        builders.sold(ORDER, ("APPLE", "4", "280.00")),
+    ):
+        shop.later(minutes=1)
+        shop.take(report)
+        assert last() == {shop.desk.dispatch.order(ORDER).last_report_at}
+    assert last() != {None}
 
 
 def test_an_unknown_order_is_refused(shop: Bank) -> None:

@@ -1,15 +1,23 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
 from consignment.domain.errors import Conflict, InvalidValue, NotFound
 from consignment.domain.journal import FactKind
 from consignment.domain.sales_partner import PushSchedule
+from consignment.push import Push
 from consignment.testing import builders
 from tests.capabilities.banks import ORDER, TO_LI, Bank, reasons_of, row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from consignment.ports.storage import Storage, Transaction
+
+T = TypeVar("T")
 
 #: Every hour on the hour; `builders.NOW` is an hour.
 HOURLY = "0 * * * *"
@@ -261,3 +269,84 @@ def test_a_schedule_must_make_sense(cron: str, timezone: str, code: str) -> None
     with pytest.raises(InvalidValue) as refused:
         PushSchedule(cron, timezone)
     assert refused.value.codes == (code,)
+
+
+# Several workers.
+
+
+class _Overtaken:
+    """A store in which something happens after each read, some times."""
+
+    def __init__(self, storage: Storage, times: int, happens: Callable[[], object]) -> None:
+        self._storage = storage
+        self._times = times
+        self._happens = happens
+
+    def read(self, work: Callable[[Transaction], T]) -> T:
+        result = self._storage.read(work)
+        if self._times:
+            self._times -= 1
+            self._happens()
+        return result
+
+    def write(self, work: Callable[[Transaction], T], *, partner_id: str | None = None) -> T:
+        return self._storage.write(work, partner_id=partner_id)
+
+    def close(self) -> None:
+        self._storage.close()
+
+
+def test_a_slot_that_somebody_else_pushed_is_not_pushed_again(shop: Bank) -> None:
+    """Who was slower stores nothing of it, and pushes what is left: here, nothing."""
+    sell(shop, "4", "SR-1")
+    shop.later(hours=1)
+    storage = _Overtaken(shop.storage, 1, shop.desk.push.push_due)
+    assert Push(storage, shop.clock).push_due() == 0
+    assert [each["empty"] for each in pushes(shop)] == [False]
+    kinds = [each.kind for each in shop.desk.audit.facts()]
+    assert kinds.count(FactKind.SALES_DATA_PUSHED) == 1
+
+
+def test_what_comes_while_a_push_is_made_is_in_the_next_one(shop: Bank) -> None:
+    """Lists and totals are as of one instant: a report in between changes neither."""
+    sell(shop, "4", "SR-1")
+    shop.later(hours=1)
+    storage = _Overtaken(shop.storage, 1, lambda: sell(shop, "3", "SR-2"))
+    assert Push(storage, shop.clock).push_due() == 1
+    shop.later(hours=1)
+    assert shop.desk.push.push_due() == 1
+    first, second = (each["lines"][0] for each in pushes(shop))
+    assert (first["sold"], first["total_sold"]) == ("4", "4")
+    assert (second["sold"], second["total_sold"]) == ("3", "7")
+
+
+def test_the_others_sales_partners_are_pushed_all_the_same(shop: Bank) -> None:
+    """Of several that are due, only those that somebody else was faster with are left out."""
+    other = builders.a_sales_partner("sp-wu", cron=HOURLY)
+    shop.desk.sales_partners.add(other)
+    shop.later(hours=1)
+
+    def take_one() -> None:
+        def work(tx: Transaction) -> None:
+            li = tx.sales_partners.get(["sp-li"])["sp-li"]
+            tx.sales_partners.save(li.pushed(shop.clock.now()))
+
+        shop.storage.write(work)
+
+    assert Push(_Overtaken(shop.storage, 1, take_one), shop.clock).push_due() == 1
+    shop.desk.relay.deliver_due()
+    assert not shop.messages(TO_LI, "sales.data")
+
+
+def test_a_worker_that_is_always_slower_leaves_it_to_others(shop: Bank) -> None:
+    """It does not go on for ever."""
+    shop.later(hours=1)
+
+    def change() -> None:
+        def work(tx: Transaction) -> None:
+            tx.sales_partners.save(tx.sales_partners.get(["sp-li"])["sp-li"])
+
+        shop.storage.write(work)
+
+    assert Push(_Overtaken(shop.storage, 100, change), shop.clock).push_due() == 0
+    assert shop.desk.push.push_due() == 1

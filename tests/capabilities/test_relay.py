@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
+from consignment.adapters.memory import MemoryStorage
 from consignment.domain.errors import CreditFailed, DeliveryFailed, IllegalTransition, NotFound
 from consignment.domain.journal import FactKind
 from consignment.domain.message import IntentState, Message
@@ -17,9 +18,13 @@ from consignment.testing import builders
 from tests.capabilities.banks import ORDER, TO_FARM, TO_LI, Bank, reasons_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
+    from consignment.domain.message import OutboxEntry
     from consignment.ports.partner_messaging import Inbound
+    from consignment.ports.storage import Transaction
+
+T = TypeVar("T")
 
 PLACED = "D-1~green-farm~placed"
 SHORT = Settings(
@@ -134,6 +139,38 @@ def test_only_what_was_set_aside_is_retried(shop: Bank) -> None:
     with pytest.raises(NotFound) as missing:
         shop.desk.relay.retry("nothing")
     assert reasons_of(missing.value) == [{"code": "entry_unknown", "entry_id": "nothing"}]
+
+
+def test_of_two_that_retry_the_same_one_does(shop: Bank) -> None:
+    """Who had read it before the other wrote looks again, and is told."""
+    shop.place()
+    shop.messaging.refuse(TO_FARM)
+    shop.desk.relay.deliver_due()
+    before = shop.storage.read(lambda t: t.outbox.get([PLACED]))
+    shop.desk.relay.retry(PLACED)
+    looks = []
+
+    class _LateStorage(MemoryStorage):
+        def write(self, work: Callable[[Transaction], T], *, partner_id: str | None = None) -> T:
+            def late(tx: Transaction) -> T:
+                real = tx.outbox.get
+
+                def get(entry_ids: Collection[str]) -> dict[str, OutboxEntry]:
+                    looks.append(entry_ids)
+                    return before if len(looks) == 1 else real(entry_ids)
+
+                tx.outbox.get = get  # type: ignore[method-assign] # what was true a moment ago
+                return work(tx)
+
+            return super().write(late, partner_id=partner_id)
+
+    late = _LateStorage()
+    late._data = shop.storage._data
+    relay = Relay(late, shop.clock, shop.messaging, shop.ledger, SHORT)
+    with pytest.raises(IllegalTransition):
+        relay.retry(PLACED)
+    assert len(looks) == 2
+    assert [fact.kind for fact in shop.desk.audit.facts()].count(FactKind.RETRIED) == 1
 
 
 @pytest.mark.parametrize(

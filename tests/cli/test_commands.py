@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.adapters.workbooks import write_workbook
 from tests.cli.bank import ADMITTED, AKSU, COMPLETED, ORDER, ORDERED, PARTNER, codes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.adapters.workbooks import Value
     from tests.cli.bank import Bank
 
 PROGRESS_KEYS = {
@@ -114,6 +119,38 @@ def test_importing_again_changes_nothing(bank: Bank) -> None:
     bad = bank.write("bad.jsonl", "{}\n")
     assert "number" not in bank.say("import", PARTNER, bad, "--at", ADMITTED)[1]
     assert f"{path}:2: text_missing (column name" in out
+
+
+def test_a_workbook_is_imported_and_asked_for(bank: Bank) -> None:
+    """The whole way of an XLSX: its rows are products, its faults are told by row and column."""
+    pytest.importorskip("python_calamine")
+    bank.opened()
+    bank.run("admit", AKSU / "admission.json", "--at", ADMITTED)
+    text = "number,name,unit,currency,agreed_price,gtin,on_sale_from,origin\n"
+    day = date(2026, 8, 1)
+    rows: list[Sequence[Value]] = [
+        text.strip().split(","),
+        ["X-1", "香梨 5kg", "BX", "CNY", 58.5, 6901234567892, day, "=库尔勒"],
+        [1002, "核桃", "BX", "CNY", 1e15, None, None, None],
+        [],
+        ["0003", "红枣", "BX", "CNY", 39, None, None, 1.5],
+    ]
+    path = write_workbook(bank.folder / "价目.xlsx", rows)
+    answer = bank.run("import", PARTNER, path, "--at", ADMITTED)
+    assert answer["products"] == [["X-1", "香梨 5kg"], ["0003", "红枣"]]
+    lost = {"code": "digits_lost", "column": "agreed_price", "value": "1000000000000000.0"}
+    assert answer["rejections"] == [{"row": 2, "line": 3, "reasons": [lost]}]
+    again = bank.run("import", PARTNER, path, "--at", ADMITTED)
+    assert (again["unchanged"], again["rejected"]) == (2, 1)
+    text += "X-1,香梨 5kg,BX,CNY,58.50,6901234567892,2026-08-01,=库尔勒\n"
+    text += "0003,红枣,BX,CNY,39.00,,,1.5\n"
+    same = bank.run("import", PARTNER, bank.write("same.csv", text), "--at", ADMITTED)
+    assert (same["unchanged"], same["rejected"]) == (2, 0)
+    (found,) = bank.run("progress", "--name", "香梨", "--at", ADMITTED)["products"]
+    assert (found["product_number"], found["name"]) == ("X-1", "香梨 5kg")
+    bad = bank.write("bad.xlsx", path.read_bytes()[:-30])
+    refused = bank.run("import", PARTNER, bad, "--at", ADMITTED, expect=2)
+    assert codes(refused) == ["file_malformed"]
 
 
 def test_many_products_are_shown_in_part(bank: Bank) -> None:

@@ -57,7 +57,7 @@ class _StoreWithoutRollback:
     def __init__(self) -> None:
         self._memory = MemoryStorage()
 
-    def write(self, work: Callable[[Transaction], T]) -> T:
+    def write(self, work: Callable[[Transaction], T], *, partner_id: str | None = None) -> T:  # noqa: ARG002 - there is one place
         error: BaseException | None = None
 
         def kept(t: Transaction) -> T | None:

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from consignment.domain.errors import Refused
 from consignment.domain.money import Money
 from consignment.domain.order import OrderState, PurchaseOrder
-from consignment.domain.progress import ProductStage, Progress, Tally, tally_changes
+from consignment.domain.progress import (
+    ProductStage,
+    Progress,
+    Tally,
+    TallyChange,
+    added_up,
+    tally_changes,
+)
 from consignment.domain.quantity import Quantity
 from consignment.testing.builders import (
     NOW,
@@ -89,23 +96,27 @@ _REPORTS = st.lists(
 )
 
 
+def _changes(before: PurchaseOrder | None, after: PurchaseOrder) -> dict[str, Tally]:
+    return {each.product_number: each.change for each in tally_changes(before, after)}
+
+
 @given(_REPORTS)
 def test_changes_sum_up_to_the_order(reports: list[PartnerReport]) -> None:
     """Summed over an order's life, its changes are its counts; void orders count as none."""
     order = an_order("D-1", "green-farm", a_line(ordered=8), a_line("PEAR"))
-    tallies = tally_changes(None, order)
+    tallies = _changes(None, order)
     assert tallies == {"APPLE": Tally(8), "PEAR": Tally(10)}
     for report in [accepted(), *reports] if len(reports) % 2 else reports:
         try:
             changed = order.take(report, _LATER)
         except Refused:
             continue
-        for number, change in tally_changes(order, changed).items():
+        for number, change in _changes(order, changed).items():
             tallies[number] = tallies[number].plus(change)
         order = changed
     if order.state is OrderState.COMPLETED:
         settled = order.settled(_LATER)
-        for number, change in tally_changes(order, settled).items():
+        for number, change in _changes(order, settled).items():
             tallies[number] = tallies[number].plus(change)
         order = settled
     void = order.state is OrderState.REJECTED
@@ -140,15 +151,50 @@ def test_an_order_that_ended_early_was_never_ordered(end: object) -> None:
     """Cancelling, expiry and rejection take the ordered quantity back."""
     order = an_order()
     ended = end(order)  # type: ignore[operator] # a function
-    assert tally_changes(order, ended)["APPLE"].ordered == -10
-    assert tally_changes(ended, ended) == {}
+    assert _changes(order, ended)["APPLE"].ordered == -10
+    assert tally_changes(ended, ended) == []
 
 
-def test_lines_that_nothing_happened_to_change_nothing() -> None:
-    """Only what a report names is counted anew."""
+def test_a_report_is_one_on_every_line() -> None:
+    """What a report names is counted anew; of the other lines it is the last report too."""
     order = an_order("D-1", "green-farm", a_line(), a_line("PEAR"), state=OrderState.ACCEPTED)
     changed = order.take(procured("D-1:green-farm", ("PEAR", "1", "1")), _LATER)
-    assert list(tally_changes(order, changed)) == ["PEAR"]
+    assert _changes(order, changed) == {
+        "APPLE": Tally(last_report_at=changed.last_report_at),
+        "PEAR": Tally(procured=1, last_report_at=changed.last_report_at),
+    }
+    assert changed.last_report_at is not None
+    assert tally_changes(changed, evolve(changed, accepted_at=_LATER)) == []
+
+
+def test_accepting_is_a_report_on_the_products() -> None:
+    """The products' last report is the order's, also where it has changed no count."""
+    order = an_order()
+    taken = order.take(accepted(), _LATER)
+    assert _changes(order, taken) == {"APPLE": Tally(last_report_at=taken.last_report_at)}
+    assert taken.last_report_at is not None
+
+
+def test_changes_say_what_they_are_counted_in_and_for_whom() -> None:
+    """A change names partner, product, sales partner, line, currency and unit places."""
+    line = a_line("PEAR", 1500, places=3)
+    order = an_order(
+        "D-1",
+        "farm",
+        line,
+        currency="USD",
+        sales_partner_id="sp-wang",
+        business_line="corporate",
+    )
+    assert tally_changes(None, order) == [
+        TallyChange("farm", "PEAR", "sp-wang", "corporate", "USD", 3, Tally(1500))
+    ]
+
+
+def test_tallies_of_the_same_key_are_added_up() -> None:
+    """By rising key, whatever order they came in."""
+    found = added_up([(("b", 1), Tally(1)), (("a", 2), Tally(2)), (("b", 1), Tally(4))])
+    assert found == [(("a", 2), Tally(2)), (("b", 1), Tally(5))]
 
 
 def test_progress_of_a_product() -> None:
@@ -208,6 +254,6 @@ def test_settled_counts_what_was_sold() -> None:
     """After settlement the tally says how much of it is settled."""
     line = a_line(procured=10, sold=8, returned=1, sent_back=3, delivery_final=True)
     order = an_order("D-1", "green-farm", line, state=OrderState.COMPLETED)
-    assert tally_changes(order, order.settled(NOW))["APPLE"] == Tally(settled=7)
+    assert _changes(order, order.settled(NOW)) == {"APPLE": Tally(settled=7)}
     assert evolve(line, settled=7).reserved_minor == 0
     assert date.max > TODAY

@@ -47,6 +47,7 @@ LINE = (
     "gross_sales_minor",
     "returns_minor",
 )
+INSTANTS = ("first_sale_at", "last_sale_at", "last_report_at")
 Line = dict[str, Any]
 Row = tuple[Any, ...]
 
@@ -58,6 +59,7 @@ class Snapshot:
     orders: dict[str, dict[str, Any]] = field(factory=dict)
     lines: dict[tuple[str, str], Line] = field(factory=dict)
     products: dict[str, dict[str, Any]] = field(factory=dict)
+    tallies: dict[tuple[str, str, str, str], dict[str, Any]] = field(factory=dict)
     quotas: dict[tuple[str, str], tuple[int, int]] = field(factory=dict)
     settlements: dict[tuple[str, int], int] = field(factory=dict)
     shares: dict[tuple[str, int, str], dict[str, Any]] = field(factory=dict)
@@ -96,6 +98,8 @@ def _orders_of_memory(data: Data, shot: Snapshot) -> None:
         shot.orders[order.order_id] = {
             "partner_id": order.partner_id,
             "business_line": order.business_line,
+            "sales_partner_id": order.sales_partner_id,
+            "last_report_at": _micros(order.last_report_at),
             "currency": order.currency,
             "state": order.state.value,
             "revision": order.revision,
@@ -109,8 +113,14 @@ def _orders_of_memory(data: Data, shot: Snapshot) -> None:
                 "delivery_final": line.delivery_final,
                 "procurement_cost_minor": line.procurement_cost_minor,
                 "sent_back_credit_minor": line.sent_back_credit_minor,
+                "first_sale_at": _micros(line.first_sale_at),
                 "last_sale_at": _micros(line.last_sale_at),
             }
+    for key, tally in data.tallies.items():
+        shot.tallies[key] = {
+            **{name: getattr(tally, name) for name in LINE},
+            **{name: _micros(getattr(tally, name)) for name in INSTANTS},
+        }
     for row in data.products.values():
         shot.products[row.product.number] = {
             **{name: getattr(row.tally, name) for name in LINE},
@@ -118,8 +128,7 @@ def _orders_of_memory(data: Data, shot: Snapshot) -> None:
             "name": row.product.name,
             "agreed_price_minor": row.product.agreed_price_minor,
             "revision": row.product.revision,
-            "last_sale_at": _micros(row.tally.last_sale_at),
-            "last_report_at": _micros(row.tally.last_report_at),
+            **{name: _micros(getattr(row.tally, name)) for name in INSTANTS},
         }
 
 
@@ -197,7 +206,7 @@ def _orders_of_sqlite(rows: Rows, shot: Snapshot) -> None:
     for row in rows("SELECT * FROM orders"):
         shot.orders[row["order_id"]] = {
             **{name: row[name] for name in ("partner_id", "business_line", "currency", "state")},
-            "revision": row["revision"],
+            **{name: row[name] for name in ("sales_partner_id", "last_report_at", "revision")},
             "expenses": dict(json.loads(row["expenses"] or "[]")),
         }
     for row in rows("SELECT * FROM order_lines ORDER BY order_id, line_no"):
@@ -208,8 +217,13 @@ def _orders_of_sqlite(rows: Rows, shot: Snapshot) -> None:
             "delivery_final": bool(row["delivery_final"]),
             "procurement_cost_minor": row["procurement_cost_minor"],
             "sent_back_credit_minor": row["sent_back_credit_minor"],
+            "first_sale_at": row["first_sale_at"],
             "last_sale_at": row["last_sale_at"],
         }
+    for row in rows("SELECT * FROM tallies"):
+        scope = ("partner_id", "product_number", "sales_partner_id", "business_line")
+        place = (*(row.pop(name) for name in scope),)
+        shot.tallies[place] = row
     for row in rows("SELECT * FROM products"):
         shot.products[row["number"]] = {
             **{name: row[name] for name in LINE},
@@ -220,8 +234,7 @@ def _orders_of_sqlite(rows: Rows, shot: Snapshot) -> None:
                     "name",
                     "agreed_price_minor",
                     "revision",
-                    "last_sale_at",
-                    "last_report_at",
+                    *INSTANTS,
                 )
             },
         }
@@ -304,14 +317,36 @@ def _quantities(shot: Snapshot) -> None:
 
 
 def _tallies(shot: Snapshot) -> None:
-    """A product's tally is the sum over the lines of its orders."""
-    sums: dict[str, dict[str, int]] = {number: dict.fromkeys(LINE, 0) for number in shot.products}
+    """A tally, of a product in all and by scope, is the sum over the lines of its orders."""
+    none: Line = {**dict.fromkeys(LINE, 0), **dict.fromkeys(INSTANTS)}
+    sums: dict[str, Line] = dict.fromkeys(shot.products, none)
+    by_scope: dict[tuple[str, str, str, str], Line] = {}
     for (order_id, number), line in shot.lines.items():
-        void = shot.orders[order_id]["state"] in VOID
-        for name in LINE:
-            sums[number][name] += 0 if void and name == "ordered" else line[name]
+        order = shot.orders[order_id]
+        counted = {**line, "last_report_at": order["last_report_at"]}
+        if order["state"] in VOID:
+            counted["ordered"] = 0
+        sums[number] = _plus(sums[number], counted)
+        scope = (
+            order["partner_id"],
+            number,
+            order["sales_partner_id"],
+            order["business_line"],
+        )
+        by_scope[scope] = _plus(by_scope.get(scope, none), counted)
     for number, product in shot.products.items():
-        assert {name: product[name] for name in LINE} == sums[number], number
+        assert {name: product[name] for name in none} == sums[number], number
+    assert shot.tallies == by_scope
+
+
+def _plus(tally: Line, line: Line) -> Line:
+    at = {name: [each[name] for each in (tally, line) if each[name]] for name in INSTANTS}
+    return {
+        **{name: tally[name] + line[name] for name in LINE},
+        "first_sale_at": min(at["first_sale_at"], default=None),
+        "last_sale_at": max(at["last_sale_at"], default=None),
+        "last_report_at": max(at["last_report_at"], default=None),
+    }
 
 
 def _sales(shot: Snapshot) -> None:

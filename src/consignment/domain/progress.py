@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from attrs import frozen
 
@@ -13,12 +13,23 @@ from consignment.domain.money import Money, round_half_up
 from consignment.domain.quantity import Quantity
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import date
 
     from consignment.domain.order import OrderLine, PurchaseOrder
     from consignment.domain.product import ConsignedProduct
 
-__all__ = ["NamePage", "ProductStage", "Progress", "Tally", "tally_changes"]
+__all__ = [
+    "NamePage",
+    "ProductStage",
+    "Progress",
+    "Tally",
+    "TallyChange",
+    "added_up",
+    "tally_changes",
+]
+
+K = TypeVar("K", bound=tuple[object, ...])
 
 
 class ProductStage(StrEnum):
@@ -94,6 +105,31 @@ def _pick(choose: object, one: datetime | None, other: datetime | None) -> datet
     return choose(one, other)  # type: ignore[operator, no-any-return] # min or max
 
 
+@frozen
+class TallyChange:
+    """What an order adds to the tally of a product, and to that of the product in its scopes.
+
+    `currency` and `unit_places` say what the order counts in: the product has to be the same.
+    """
+
+    partner_id: str
+    product_number: str
+    sales_partner_id: str
+    business_line: str
+    currency: str
+    unit_places: int
+    change: Tally
+
+
+def added_up(tallies: Iterable[tuple[K, Tally]]) -> list[tuple[K, Tally]]:
+    """Add up the tallies of each key, by rising key."""
+    sums: dict[K, Tally] = {}
+    for key, tally in tallies:
+        known = sums.get(key)
+        sums[key] = tally if known is None else known.plus(tally)
+    return sorted(sums.items(), key=lambda item: item[0])
+
+
 def _line_tally(line: OrderLine, order: PurchaseOrder) -> Tally:
     return Tally(
         line.ordered,
@@ -116,22 +152,23 @@ _VOID = frozenset({"rejected", "cancelled", "expired"})
 _NOTHING = Tally()
 
 
-def tally_changes(before: PurchaseOrder | None, after: PurchaseOrder) -> dict[str, Tally]:
-    """Give, per product number, what an order's change adds to the product's tally.
+def tally_changes(before: PurchaseOrder | None, after: PurchaseOrder) -> list[TallyChange]:
+    """Give what an order's change adds to the tallies of its products.
 
-    An order that ended before anything was procured counts as never ordered.
+    An order that ended before anything was procured counts as never ordered. A report on an order
+    is one on each of its products, also where it changes none of their counts.
     """
-    changes: dict[str, Tally] = {}
+    changes: list[TallyChange] = []
     was_void = before is not None and before.state.value in _VOID
     void = after.state.value in _VOID
     reported = before is None or after.last_report_at != before.last_report_at
     for i, line in enumerate(after.lines):
         old = None if before is None else before.lines[i]
-        if old is line and void == was_void:
+        if old is line and void == was_void and not reported:
             continue
         was = _NOTHING if old is None or before is None else _line_tally(old, before)
         now = _line_tally(line, after)
-        changes[line.product_number] = Tally(
+        change = Tally(
             (0 if void else now.ordered) - (0 if was_void else was.ordered),
             now.procured - was.procured,
             now.sold - was.sold,
@@ -144,6 +181,17 @@ def tally_changes(before: PurchaseOrder | None, after: PurchaseOrder) -> dict[st
             now.first_sale_at if now.first_sale_at != was.first_sale_at else None,
             now.last_sale_at if now.last_sale_at != was.last_sale_at else None,
             now.last_report_at if reported else None,
+        )
+        changes.append(
+            TallyChange(
+                after.partner_id,
+                line.product_number,
+                after.sales_partner_id,
+                after.business_line,
+                after.currency,
+                line.unit_places,
+                change,
+            )
         )
     return changes
 

@@ -6,6 +6,26 @@ frozen values; what is written is visible to later reads of the same transaction
 
 Ids are those of the domain. `order_id` ends in its partner's id, so every row of a partner can be
 found by partner (see `domain.order.partner_id_of`).
+
+What a writing transaction may rely on until it ends, so that what it decides still holds when it
+commits; a store keeps this also where others write at the same time:
+
+- What was read stays as it was read: orders and their lines (`orders.get`, `in_state`,
+  `of_sales_partner`, `lock`), partners (`partners.get`). Others who want to change them wait.
+- What is saved is still what was read, else `StaleWrite`: everything with a revision (partners,
+  products, sales partners, orders), intents of the outbox, what reports were pushed.
+- What is added to is added to as it is now (`products.tally`, `quotas.change`), with a condition
+  that is looked at in the same instant: whether an increase fits its quota, whether a product is
+  still counted in the unit and currency of the order.
+- What is there once is there once, else `DuplicateKey`: every key, a partner's registration
+  number, a product number, the rule of a scope and date.
+
+Anything else may have been changed by others since it was read: a product's price, the rules in
+force, the policy. A decision that rests on it is right as of the moment of reading.
+
+A transaction takes rows in this order, and rows of a kind by rising key: orders, then everything
+else, then products' tallies, then quotas (bank-wide ones first). So no two wait in a circle, and
+the rows that everybody wants are held shortest.
 """
 
 from __future__ import annotations
@@ -15,8 +35,9 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from attrs import frozen
 
+from consignment.domain.name_search import NamePlace
 from consignment.domain.product import ConsignedProduct
-from consignment.domain.progress import Tally
+from consignment.domain.progress import Tally, TallyChange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -66,9 +87,9 @@ class DemandRecord:
 
 @frozen
 class NameHit:
-    """A product found by name. `rank`: 0 the whole name, 1 its beginning, 2 somewhere in it."""
+    """A product found by name, and where it stands among those that the text finds."""
 
-    rank: int
+    place: NamePlace
     product: ConsignedProduct
     tally: Tally
 
@@ -88,8 +109,12 @@ class PolicyBook(Protocol):
 class PartnerBook(Protocol):
     """Partners and the decisions on their admission."""
 
-    def get(self, partner_ids: Collection[str]) -> dict[str, Partner]:
-        """Give those that exist, by id."""
+    def get(self, partner_ids: Collection[str], *, to_change: bool = False) -> dict[str, Partner]:
+        """Give those that exist, by id.
+
+        In a writing transaction they stay as they are until it ends: any number may hold them so
+        at once. With `to_change` only one holds them, and may save them.
+        """
         ...
 
     def registered_as(self, registration_number: str) -> str | None:
@@ -138,24 +163,62 @@ class ProductBook(Protocol):
         """Give a partner's products that exist, with their tallies, by number."""
         ...
 
+    def by_numbers(self, numbers: Collection[str]) -> dict[str, tuple[ConsignedProduct, Tally]]:
+        """Give the products of whatever partners that exist, with their tallies, by number."""
+        ...
+
     def add(self, products: Sequence[ConsignedProduct]) -> None:
         """Add products. `DuplicateKey` when a number is there, with whatever partner."""
         ...
 
     def save(self, products: Sequence[ConsignedProduct]) -> None:
-        """Store changed products; their revisions grow, their tallies stay. `StaleWrite`."""
+        """Store changed products; their revisions grow, their tallies stay.
+
+        `StaleWrite` when one is not the stored one; and when its unit, unit places or currency
+        would change although something of it is ordered by now.
+        """
         ...
 
-    def tally(self, partner_id: str, changes: Mapping[str, Tally]) -> None:
-        """Add to the tallies of a partner's products, atomically (see `Tally.plus`)."""
+    def tally(self, changes: Sequence[TallyChange]) -> None:
+        """Add to the tallies of products, and to those by whom they are sold for, atomically.
+
+        See `Tally.plus`. `StaleWrite` when a product is not there, or has other unit places or
+        another currency than the change is counted in. A tally by scope begins when something is
+        ordered: `StaleWrite` too when there is none, and the change orders nothing.
+        """
         ...
 
-    def find(
-        self, key: str, *, after: tuple[int, str] | None = None, limit: int
-    ) -> Sequence[NameHit]:
-        """Find products whose name has `key` in it, both in the form of `domain.text.name_key`.
+    def tallies(
+        self,
+        *,
+        partner_id: str | None = None,
+        sales_partner_id: str | None = None,
+        business_line: str | None = None,
+    ) -> dict[tuple[str, str], Tally]:
+        """Give what happened to products in the orders that meet every given condition.
 
-        Ordered by rank, then number; `after` is the (rank, number) to go on behind.
+        Per (partner id, product number), by rising key; of every product that was ever ordered so.
+        It is read from tallies, not from orders, however many there are. An order that was
+        rejected, cancelled or expired counts as nothing ordered; the last report is the last one
+        on any of the orders.
+        """
+        ...
+
+    def find(self, text: str, *, after: NamePlace | None = None, limit: int) -> Sequence[NameHit]:
+        """Find products whose name, or another form of it, has a text in it.
+
+        The text is in the form of `domain.text.name_key`; the store brings it, as every name, into
+        that of its `ports.name_forms`. Other forms are found by texts of less than `PLACE_LENGTH`
+        characters. In the order of `NamePlace`; `after` is the place to go on behind, whether
+        there still is a product or not.
+        """
+        ...
+
+    def reindex(self, after: str, limit: int) -> tuple[str | None, int]:
+        """Bring the forms of up to `limit` products up to date, by rising number, after a number.
+
+        Give the last number that was looked at, None behind the last product, and of how many
+        products the forms changed; their revisions grow.
         """
         ...
 
@@ -192,7 +255,11 @@ class RuleBook(Protocol):
         ...
 
     def add(self, rule: SettlementRule, at: datetime) -> None:
-        """Add a version. `DuplicateKey` when it is there."""
+        """Add a version.
+
+        `DuplicateKey` when it is there, or when another rule has a version with the same scope and
+        effective date.
+        """
         ...
 
 
@@ -218,10 +285,19 @@ class QuotaBook(Protocol):
         """
         ...
 
-    def change(self, changes: Mapping[QuotaKey, int], partner_id: str) -> None:
+    def change(self, changes: Mapping[str, Mapping[QuotaKey, int]]) -> None:
         """Add to what is used, in minor units, atomically; keys without a quota are passed over.
 
+        `changes` are by partner id; what partners add to a bank-wide scope is summed up.
         `StaleWrite` when an increase no longer fits the limit: read again and decide again.
+        """
+        ...
+
+    def hold(self) -> None:
+        """Let no order of anybody else begin or stop to count until the transaction ends.
+
+        For setting a quota: hold, put the limit with nothing used, sum up what is `reserved`, and
+        put it with that. An order then counts in the sum, or adds itself afterwards (`change`).
         """
         ...
 
@@ -242,7 +318,18 @@ class OrderBook(Protocol):
         ...
 
     def get(self, order_ids: Collection[str]) -> dict[str, PurchaseOrder]:
-        """Give those that exist, by id, with their lines in the order they were placed in."""
+        """Give those that exist, by id, with their lines in the order they were placed in.
+
+        In a writing transaction nobody else changes them until it ends.
+        """
+        ...
+
+    def lock(self, order_ids: Collection[str]) -> None:
+        """Let nobody else change orders until the transaction ends; nothing of them is read.
+
+        For a decision that rests on what belongs to an order, before that is read: of all that
+        decide on an order so, one comes after the other.
+        """
         ...
 
     def add(self, orders: Sequence[PurchaseOrder]) -> None:
@@ -264,24 +351,17 @@ class OrderBook(Protocol):
         after: str = "",
         limit: int,
     ) -> Sequence[PurchaseOrder]:
-        """Give orders in some states by rising id, after an id; placed by an instant if given."""
+        """Give orders in some states by rising id, after an id; placed by an instant if given.
+
+        In a writing transaction nobody else changes them until it ends; those that somebody else is
+        changing just now may be passed over: they come up the next time.
+        """
         ...
 
     def of_sales_partner(self, sales_partner_id: str) -> Sequence[PurchaseOrder]:
-        """Give a sales partner's orders that goods can move in: accepted, procuring, on sale."""
-        ...
+        """Give a sales partner's orders that goods can move in: accepted, procuring, on sale.
 
-    def tallies(
-        self,
-        *,
-        partner_id: str | None = None,
-        sales_partner_id: str | None = None,
-        business_line: str | None = None,
-    ) -> dict[tuple[str, str], Tally]:
-        """Sum what happened in the orders that meet every given condition.
-
-        Per (partner id, product number), by rising key. An order that was rejected, cancelled or
-        expired counts as nothing ordered; the last report is the last one on any of the orders.
+        By rising id. In a writing transaction nobody else changes them until it ends.
         """
         ...
 
@@ -362,7 +442,8 @@ class Outbox(Protocol):
         The longest due first, and only waiting ones. Of a stream, only the first that is not done;
         so one that is set aside holds back those behind it. A claimed entry is due again
         at `lease_until`; two transactions never claim the same one before. Each entry is given
-        `leased`, with `due_at` = `lease_until`: that is the claim, which `save` checks.
+        `leased`, with `due_at` = `lease_until`: that is the claim, which `save` checks. Those that
+        another transaction is changing just now may be passed over.
         """
         ...
 
@@ -457,8 +538,11 @@ class Storage(Protocol):
     after the other, or one of them raises `StaleWrite` or `DuplicateKey`.
     """
 
-    def write(self, work: Callable[[Transaction], T]) -> T:
+    def write(self, work: Callable[[Transaction], T], *, partner_id: str | None = None) -> T:
         """Run `work` in one transaction, commit, and give its result.
+
+        `partner_id` is the partner whose rows it mainly changes, where that is known: a store that
+        is spread over several places takes it to that partner's place, others pass it over.
 
         `work` may be run again from the start when the store had to give up for a passing reason
         (`StaleWrite`, a serialization failure, a lock), a bounded number of times; so it has no

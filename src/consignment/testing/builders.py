@@ -50,6 +50,7 @@ from consignment.domain.partner import (
     PartnerStatus,
 )
 from consignment.domain.product import ConsignedProduct
+from consignment.domain.progress import Tally, TallyChange
 from consignment.domain.quota import Quota
 from consignment.domain.report import (
     Accepted,
@@ -317,6 +318,17 @@ def an_order(
         lines=lines or (a_line(),),
     )
     return evolve(order, **changes)
+
+
+def a_tally_change(
+    tally: Tally,
+    number: str = _PRODUCT,
+    partner_id: str = _PARTNER,
+    **changes: Any,  # noqa: ANN401 - any field of a change
+) -> TallyChange:
+    """Make a change of a product's tally, as an order for it makes one."""
+    change = TallyChange(partner_id, number, _SALES_PARTNER, "retail", "CNY", 0, tally)
+    return evolve(change, **changes)
 
 
 def a_quota(

@@ -23,11 +23,11 @@ from consignment.adapters.memory.plain import (
 from consignment.adapters.memory.tables import Changes, Data, ProductRow, QuotaRow
 from consignment.domain.errors import DuplicateKey, StaleWrite, StorageError
 from consignment.domain.message import IntentState
+from consignment.domain.name_search import NamePlace, name_place
 from consignment.domain.order import OrderState, partner_id_of
 from consignment.domain.partner import PartnerStatus
-from consignment.domain.progress import Tally, tally_changes
+from consignment.domain.progress import Tally, TallyChange, added_up
 from consignment.domain.report import ReportKind, ReportOutcome
-from consignment.domain.text import name_key
 from consignment.ports.storage import NameHit
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from consignment.domain.rule import SettlementRule
     from consignment.domain.sales_partner import SalesPartner
     from consignment.domain.settlement import CreditState, Settlement
+    from consignment.ports.name_forms import NameForms
     from consignment.ports.storage import DemandRecord
 
     K = TypeVar("K")
@@ -118,7 +119,7 @@ class Policies(_Book):
 class Partners(_Book):
     """Partners and the decisions on their admission."""
 
-    def get(self, partner_ids: Collection[str]) -> dict[str, Partner]:
+    def get(self, partner_ids: Collection[str], *, to_change: bool = False) -> dict[str, Partner]:  # noqa: ARG002 - nobody else is at work
         """Give those that exist, by id."""
         return _found(self._data.partners, partner_ids)
 
@@ -175,6 +176,10 @@ class Partners(_Book):
 class Products(_Book):
     """Consigned products and their tallies."""
 
+    def __init__(self, data: Data, changes: Changes, names: NameForms) -> None:
+        super().__init__(data, changes)
+        self._names = names
+
     def owners(self, numbers: Collection[str]) -> dict[str, str]:
         """Give the partner id of each product number that exists."""
         found = _found(self._data.products, numbers)
@@ -190,31 +195,65 @@ class Products(_Book):
             if row.product.partner_id == partner_id
         }
 
+    def by_numbers(self, numbers: Collection[str]) -> dict[str, tuple[ConsignedProduct, Tally]]:
+        """Give the products of whatever partners that exist, with their tallies, by number."""
+        found = _found(self._data.products, numbers)
+        return {number: (row.product, row.tally) for number, row in found.items()}
+
     def add(self, products: Sequence[ConsignedProduct]) -> None:
         """Add products."""
         for product in products:
-            row = ProductRow(product, Tally(), name_key(product.name))
+            row = ProductRow(product, Tally(), *self._forms(product.name))
             self._add(self._data.products, product.number, row)
 
     def save(self, products: Sequence[ConsignedProduct]) -> None:
         """Store changed products; their tallies stay."""
         for product in products:
             row = self._row(product.partner_id, product.number)
-            if row.product.revision != product.revision:
+            if row.product.revision != product.revision or (
+                row.tally.ordered and _counted_in(row.product) != _counted_in(product)
+            ):
                 raise _stale("product", product.number)
             changed = evolve(product, revision=product.revision + 1)
-            key = row.name_key if product.name == row.product.name else name_key(product.name)
-            self._changes.put(
-                self._data.products, product.number, ProductRow(changed, row.tally, key)
-            )
+            now = ProductRow(changed, row.tally, *self._forms(product.name))
+            self._changes.put(self._data.products, product.number, now)
 
-    def tally(self, partner_id: str, changes: Mapping[str, Tally]) -> None:
-        """Add to the tallies of a partner's products."""
-        for number, change in changes.items():
+    def tally(self, changes: Sequence[TallyChange]) -> None:
+        """Add to the tallies of products, and to those by whom they are sold for."""
+        for each in changes:
+            product = self._row(each.partner_id, each.product_number).product
+            if (product.unit_places, product.currency) != (each.unit_places, each.currency):
+                raise _stale("product", product.number)
+        of_products = (((each.partner_id, each.product_number), each.change) for each in changes)
+        for (partner_id, number), change in added_up(of_products):
             row = self._row(partner_id, number)
             tally = row.tally.plus(change)
             check_tally(number, tally)
             self._changes.put(self._data.products, number, evolve(row, tally=tally))
+        for key, change in added_up((_scopes(each), each.change) for each in changes):
+            known = self._data.tallies.get(key)
+            if known is None and change.ordered <= 0:
+                raise _stale("tally", key)
+            tally = change if known is None else known.plus(change)
+            check_tally(key[1], tally)
+            self._changes.put(self._data.tallies, key, tally)
+
+    def tallies(
+        self,
+        *,
+        partner_id: str | None = None,
+        sales_partner_id: str | None = None,
+        business_line: str | None = None,
+    ) -> dict[tuple[str, str], Tally]:
+        """Give what happened to products in the orders that meet every given condition."""
+        found = (
+            ((owner, number), tally)
+            for (owner, number, sold_for, line), tally in self._data.tallies.items()
+            if partner_id in {None, owner}
+            and sales_partner_id in {None, sold_for}
+            and business_line in {None, line}
+        )
+        return dict(added_up(found))
 
     def _row(self, partner_id: str, number: str) -> ProductRow:
         self._changes.check()
@@ -223,24 +262,48 @@ class Products(_Book):
             raise _stale("product", number)
         return row
 
-    def find(
-        self, key: str, *, after: tuple[int, str] | None = None, limit: int
-    ) -> Sequence[NameHit]:
-        """Find products whose name has `key` in it, by rank, then number."""
+    def find(self, text: str, *, after: NamePlace | None = None, limit: int) -> Sequence[NameHit]:
+        """Find products by name: by rank, then by what follows the text, then by number."""
+        key = self._names.key(text)
+        rows = self._data.products
         places = (
-            (_rank(row.name_key, key), number)
-            for number, row in self._data.products.items()
-            if key in row.name_key
+            NamePlace(*place, number)
+            for number, row in rows.items()
+            if key and (place := name_place(row.name_key, row.name_forms, key)) is not None
         )
         hits = nsmallest(limit, (place for place in places if after is None or place > after))
-        rows = self._data.products
-        return [NameHit(rank, rows[number].product, rows[number].tally) for rank, number in hits]
+        return [NameHit(each, rows[each.number].product, rows[each.number].tally) for each in hits]
+
+    def reindex(self, after: str, limit: int) -> tuple[str | None, int]:
+        """Bring some products' forms up to date; give the last number and how many changed."""
+        numbers = nsmallest(limit, (number for number in self._data.products if number > after))
+        changed = 0
+        for number in numbers:
+            row = self._data.products[number]
+            key, forms = self._forms(row.product.name)
+            if (key, forms) != (row.name_key, row.name_forms):
+                product = evolve(row.product, revision=row.product.revision + 1)
+                now = ProductRow(product, row.tally, key, forms)
+                self._changes.put(self._data.products, number, now)
+                changed += 1
+        return (numbers[-1] if numbers else None), changed
+
+    def _forms(self, name: str) -> tuple[str, tuple[str, ...]]:
+        key = self._names.key(name)
+        return key, tuple(self._names.others(key))
 
 
-def _rank(name: str, key: str) -> int:
-    if name == key:
-        return 0
-    return 1 if name.startswith(key) else 2
+def _counted_in(product: ConsignedProduct) -> tuple[str, int, str]:
+    return product.unit, product.unit_places, product.currency
+
+
+def _scopes(change: TallyChange) -> tuple[str, str, str, str]:
+    return (
+        change.partner_id,
+        change.product_number,
+        change.sales_partner_id,
+        change.business_line,
+    )
 
 
 class SalesPartners(_Book):
@@ -288,6 +351,10 @@ class Rules(_Book):
     def add(self, rule: SettlementRule, at: datetime) -> None:  # noqa: ARG002 - the port's signature
         """Add a version."""
         self._add(self._data.rules, (rule.rule_id, rule.version), rule)
+        place = rule.scope, rule.effective_from
+        if self._data.rule_dates.get(place, rule.rule_id) != rule.rule_id:
+            raise DuplicateKey(f"there is another rule of {place}")
+        self._changes.put(self._data.rule_dates, place, rule.rule_id)
 
 
 class Quotas(_Book):
@@ -311,14 +378,18 @@ class Quotas(_Book):
         check_quota(quota)
         self._changes.put(self._data.quotas, quota.key, QuotaRow(quota, partner_id))
 
-    def change(self, changes: Mapping[QuotaKey, int], partner_id: str) -> None:
+    def change(self, changes: Mapping[str, Mapping[QuotaKey, int]]) -> None:
         """Add to what is used, in minor units; `StaleWrite` when an increase does not fit."""
         self._changes.check()
+        sums: dict[QuotaKey, int] = {}
+        for partner_id, of_partner in changes.items():
+            for key, amount in of_partner.items():
+                row = self._data.quotas.get(key)
+                if row is not None and row.partner_id in {None, partner_id}:
+                    sums[key] = sums.get(key, 0) + amount
         changed = []
-        for key, amount in changes.items():
-            row = self._data.quotas.get(key)
-            if row is None or row.partner_id not in {None, partner_id}:
-                continue
+        for key, amount in sums.items():
+            row = self._data.quotas[key]
             quota = evolve(row.quota, used_minor=row.quota.used_minor + amount)
             if amount > 0 and quota.used_minor > quota.limit_minor:
                 raise StaleWrite(f"{amount} no longer fits quota {key}")
@@ -326,6 +397,10 @@ class Quotas(_Book):
             changed.append(QuotaRow(quota, row.partner_id))
         for row in changed:
             self._changes.put(self._data.quotas, row.quota.key, row)
+
+    def hold(self) -> None:
+        """Nobody else is at work."""
+        self._changes.check()
 
     def reserved(self, scope: str, currency: str) -> int:
         """Sum what open orders reserve in a scope, in minor units."""
@@ -349,6 +424,9 @@ class Orders(_Book):
     def get(self, order_ids: Collection[str]) -> dict[str, PurchaseOrder]:
         """Give those that exist, by id."""
         return _found(self._data.orders, order_ids)
+
+    def lock(self, order_ids: Collection[str]) -> None:
+        """Nobody else is at work."""
 
     def add(self, orders: Sequence[PurchaseOrder]) -> None:
         """Add orders."""
@@ -392,26 +470,6 @@ class Orders(_Book):
         ids = self._data.orders_of_sales_partner.get(sales_partner_id, {})
         orders = (self._data.orders[each] for each in sorted(ids))
         return [order for order in orders if order.state in _GOODS_MOVE]
-
-    def tallies(
-        self,
-        *,
-        partner_id: str | None = None,
-        sales_partner_id: str | None = None,
-        business_line: str | None = None,
-    ) -> dict[tuple[str, str], Tally]:
-        """Sum what happened in the orders that meet every given condition."""
-        sums: dict[tuple[str, str], Tally] = {}
-        for order in self._data.orders.values():
-            if (
-                partner_id in {None, order.partner_id}
-                and sales_partner_id in {None, order.sales_partner_id}
-                and business_line in {None, order.business_line}
-            ):
-                for number, tally in tally_changes(None, order).items():
-                    key = (order.partner_id, number)
-                    sums[key] = sums.get(key, Tally()).plus(tally)
-        return dict(sorted(sums.items()))
 
     def last_accepted_at(self, partner_id: str, until: datetime) -> datetime | None:
         """Give when a partner last accepted an order, not after `until`."""

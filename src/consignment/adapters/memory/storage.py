@@ -20,10 +20,12 @@ from consignment.adapters.memory.books import (
 )
 from consignment.adapters.memory.tables import Changes, Data
 from consignment.domain.errors import StaleWrite, StorageUnusable
+from consignment.ports.name_forms import AsWritten
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from consignment.ports.name_forms import NameForms
     from consignment.ports.storage import Storage, Transaction
 
 __all__ = ["MemoryStorage"]
@@ -37,10 +39,10 @@ _RUNS = 5
 class MemoryTransaction:
     """Everything a memory store knows, as of one transaction."""
 
-    def __init__(self, data: Data, changes: Changes) -> None:
+    def __init__(self, data: Data, changes: Changes, names: NameForms) -> None:
         self.policies = Policies(data, changes)
         self.partners = Partners(data, changes)
-        self.products = Products(data, changes)
+        self.products = Products(data, changes, names)
         self.sales_partners = SalesPartners(data, changes)
         self.rules = Rules(data, changes)
         self.quotas = Quotas(data, changes)
@@ -58,13 +60,15 @@ class MemoryStorage:
     and is the oracle that other stores are compared with.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, names: NameForms | None = None) -> None:
+        """Make an empty store. `names` says in which forms names are found."""
         self._data = Data()
+        self._names = names or AsWritten()
         self._lock = Lock()
         self._inside = local()
         self._closed = False
 
-    def write(self, work: Callable[[Transaction], T]) -> T:
+    def write(self, work: Callable[[Transaction], T], *, partner_id: str | None = None) -> T:  # noqa: ARG002 - there is one place
         """Run `work` in one transaction, commit, and give its result; again on `StaleWrite`."""
         for _ in range(_RUNS - 1):
             try:
@@ -85,7 +89,7 @@ class MemoryStorage:
                 raise StorageUnusable("the store is closed")
             self._inside.transaction = True
             try:
-                result = work(MemoryTransaction(self._data, changes))
+                result = work(MemoryTransaction(self._data, changes, self._names))
             except BaseException:
                 changes.undo()
                 raise

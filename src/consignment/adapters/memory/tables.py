@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final, TypeVar
 
 from attrs import define, field, frozen
@@ -32,11 +32,12 @@ _ABSENT: Final = object()
 
 @frozen
 class ProductRow:
-    """A product with its tally, and its name in the form that is searched."""
+    """A product with its tally, and its name in the forms in which it is found."""
 
     product: ConsignedProduct
     tally: Tally
     name_key: str
+    name_forms: tuple[str, ...]
 
 
 @frozen
@@ -56,8 +57,11 @@ class Data:
     registration_numbers: dict[str, str] = field(factory=dict)
     decisions: dict[str, tuple[AdmissionDecision, ...]] = field(factory=dict)
     products: dict[str, ProductRow] = field(factory=dict)
+    #: By partner, product number, sales partner and business line.
+    tallies: dict[tuple[str, str, str, str], Tally] = field(factory=dict)
     sales_partners: dict[str, SalesPartner] = field(factory=dict)
     rules: dict[tuple[str, int], SettlementRule] = field(factory=dict)
+    rule_dates: dict[tuple[str, date], str] = field(factory=dict)
     quotas: dict[QuotaKey, QuotaRow] = field(factory=dict)
     demands: dict[str, DemandRecord] = field(factory=dict)
     orders: dict[str, PurchaseOrder] = field(factory=dict)

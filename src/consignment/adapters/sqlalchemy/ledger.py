@@ -20,10 +20,9 @@ from consignment.ports.account_crediting import CreditOutcome, Posting
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy.engine import URL
     from sqlalchemy.sql.base import Executable
 
-    from consignment.adapters.sqlalchemy.engines import Synchronous
+    from consignment.adapters.sqlalchemy.engines import Address, Synchronous
     from consignment.adapters.sqlalchemy.statements import Row
     from consignment.domain.message import CreditInstruction
     from consignment.ports.account_crediting import AccountBook, AccountCrediting
@@ -127,7 +126,7 @@ class Ledger:
 
     @classmethod
     def open(
-        cls, url: str | URL, *, synchronous: Synchronous = "FULL", busy_timeout_s: float = 5.0
+        cls, url: Address, *, synchronous: Synchronous = "FULL", busy_timeout_s: float = 5.0
     ) -> Ledger:
         """Open the ledger at an address; as `SqlStorage.open`, and raises the same."""
         return cls(SqlStorage.open(url, synchronous=synchronous, busy_timeout_s=busy_timeout_s))

@@ -11,7 +11,6 @@ from sqlalchemy import (
     case,
     func,
     insert,
-    not_,
     or_,
     select,
     tuple_,
@@ -27,10 +26,10 @@ from consignment.adapters.sqlalchemy.codec import (
     optional_micros,
 )
 from consignment.adapters.sqlalchemy.engines import upsert
+from consignment.adapters.sqlalchemy.names import NameIndex
 from consignment.adapters.sqlalchemy.statements import KEYS, Session, Statement
 from consignment.domain.product import ConsignedProduct
 from consignment.domain.progress import Tally, added_up
-from consignment.domain.text import name_key
 from consignment.ports.storage import NameHit
 
 if TYPE_CHECKING:
@@ -39,8 +38,11 @@ if TYPE_CHECKING:
     from sqlalchemy import Column, ColumnElement, Table
     from sqlalchemy.sql.base import Executable
 
+    from consignment.adapters.sqlalchemy.names import Named
     from consignment.adapters.sqlalchemy.statements import Row
+    from consignment.domain.name_search import NamePlace
     from consignment.domain.progress import TallyChange
+    from consignment.ports.name_forms import NameForms
 
 __all__ = ["ProductRows"]
 
@@ -234,45 +236,45 @@ _BY_NUMBERS = Statement(
     )
 )
 
-# A name that begins with a key lies between the key and this.
-_LAST = chr(0x10FFFF)
-_ESCAPE = "!"
-#: No name is longer in the form that is searched: of 200 characters, each may become eighteen.
-#: Engines take no pattern of any length (SQLite: 50,000 bytes).
-_LONGEST_KEY = 200 * 18
-
-
-def _found(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
-    return and_(*conditions, _PRODUCTS.number > bindparam("after"))
-
-
-_BEGINS = and_(_PRODUCTS.name_key >= bindparam("key"), _PRODUCTS.name_key < bindparam("end"))
-_BY_NAME = tuple(
-    Statement(
-        select(*_READ).where(condition).order_by(_PRODUCTS.number).limit(bindparam("limit")),
-        *names,
-        "after",
-        "limit",
+_NAMES = Statement(
+    select(_PRODUCTS.number, _PRODUCTS.name, _PRODUCTS.revision).where(
+        tuple_(_PRODUCTS.partner_id, _PRODUCTS.number).in_(
+            select(_NUMBERS.partner_id, _NUMBERS.number).where(
+                _NUMBERS.number.in_(bindparam(KEYS, expanding=True))
+            )
+        )
     )
-    for condition, names in (
-        (_found(_PRODUCTS.name_key == bindparam("key")), ("key",)),
-        (
-            _found(_PRODUCTS.name_key > bindparam("key"), _PRODUCTS.name_key < bindparam("end")),
-            ("key", "end"),
-        ),
-        (
-            _found(_PRODUCTS.name_key.like(bindparam("like"), escape=_ESCAPE), not_(_BEGINS)),
-            ("like", "key", "end"),
-        ),
-    )
+)
+_NUMBERS_AFTER = Statement(
+    select(_NUMBERS.number)
+    .where(_NUMBERS.number > bindparam("after"))
+    .order_by(_NUMBERS.number)
+    .limit(bindparam("limit")),
+    "after",
+    "limit",
+)
+_RENAME = Statement(
+    update(tables.products)
+    .values(name_key=bindparam("name_key_"), revision=_PRODUCTS.revision + 1)
+    .where(
+        _PRODUCTS.partner_id == bindparam("partner_id_"),
+        _PRODUCTS.number == bindparam("number_"),
+        _PRODUCTS.revision == bindparam("read_"),
+    ),
+    "name_key_",
+    "partner_id_",
+    "number_",
+    "read_",
 )
 
 
 class ProductRows:
     """Consigned products."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, names: NameForms) -> None:
         self._session = session
+        self._names = names
+        self._index = NameIndex(session)
 
     def owners(self, numbers: Collection[str]) -> dict[str, str]:
         """Give the partner id of each product number that exists."""
@@ -297,21 +299,28 @@ class ProductRows:
         """Add products."""
         # By rising number: two imports of the same numbers do not wait for each other in a circle.
         self._session.run(_ADD_NUMBERS, sorted((each.number, each.partner_id) for each in products))
+        named = [self._named(each.partner_id, each.number, each.name) for each in products]
         self._session.run(
             _ADD,
             [
-                (each.partner_id, each.number, *_changeable(each), each.revision)
-                for each in products
+                (each.partner_id, each.number, *_changeable(each, name[2]), each.revision)
+                for each, name in zip(products, named, strict=True)
             ],
         )
+        self._index.add(named)
 
     def save(self, products: Sequence[ConsignedProduct]) -> None:
         """Store changed products; their tallies stay."""
+        ordered = sorted(products, key=lambda each: each.number)
+        named = [self._named(each.partner_id, each.number, each.name) for each in ordered]
+        # That these are the names to be replaced, the revision says.
+        stored = self._index.stored([each.number for each in ordered])
         rows = [
-            (*_changeable(each), each.partner_id, each.number, each.revision)
-            for each in sorted(products, key=lambda each: each.number)
+            (*_changeable(each, name[2]), each.partner_id, each.number, each.revision)
+            for each, name in zip(ordered, named, strict=True)
         ]
         self._session.change(_SAVE, rows, "products")
+        self._index.change([(stored[name[1]], name) for name in named])
 
     def tally(self, changes: Sequence[TallyChange]) -> None:
         """Add to the tallies of products, and to those by whom they are sold for, atomically."""
@@ -367,34 +376,39 @@ class ProductRows:
         rows = self._session.rows(_SUMS[names], *(given[name] for name in names))
         return {(row[0], row[1]): _summed_tally(row[2:]) for row in rows}
 
-    def find(
-        self, key: str, *, after: tuple[int, str] | None = None, limit: int
-    ) -> Sequence[NameHit]:
-        """Find products whose name has `key` in it, by rank, then number."""
-        if len(key) > _LONGEST_KEY:
-            return []
-        escaped = key
-        for special in (_ESCAPE, "%", "_"):
-            escaped = escaped.replace(special, _ESCAPE + special)
-        end = key + _LAST
-        values: tuple[tuple[str, ...], ...] = ((key,), (key, end), (f"%{escaped}%", key, end))
-        from_rank, number = (0, "") if after is None else after
-        hits: list[NameHit] = []
-        # The whole name and its beginning are found by index; only what is left by looking at all.
-        for rank in range(from_rank, len(_BY_NAME)):
-            if len(hits) == limit:
-                break
-            rows = self._session.rows(_BY_NAME[rank], *values[rank], number, limit - len(hits))
-            hits += [NameHit(rank, _product(row), _tally(row)) for row in rows]
-            number = ""
-        return hits
+    def find(self, text: str, *, after: NamePlace | None = None, limit: int) -> Sequence[NameHit]:
+        """Find products by name: by rank, then by what follows the text, then by number."""
+        places = self._index.find(self._names.key(text), after=after, limit=limit)
+        found = self.by_numbers([each.number for each in places]) if places else {}
+        return [NameHit(each, *found[each.number]) for each in places]
+
+    def reindex(self, after: str, limit: int) -> tuple[str | None, int]:
+        """Bring some products' forms up to date; give the last number and how many changed."""
+        numbers = [row[0] for row in self._session.rows(_NUMBERS_AFTER, after, limit)]
+        if not numbers:
+            return None, 0
+        stored = self._index.stored(numbers)
+        changes, rows = [], []
+        for number, name, revision in self._session.rows_by(_NAMES, numbers):
+            was = stored[number]
+            now = self._named(was[0], number, name)
+            if now != was:
+                changes.append((was, now))
+                rows.append((now[2], was[0], number, revision))
+        self._session.change(_RENAME, sorted(rows, key=lambda row: row[2]), "products")
+        self._index.change(changes)
+        return numbers[-1], len(changes)
+
+    def _named(self, partner_id: str, number: str, name: str) -> Named:
+        key = self._names.key(name)
+        return partner_id, number, key, tuple(self._names.others(key))
 
 
-def _changeable(product: ConsignedProduct) -> Row:
+def _changeable(product: ConsignedProduct, key: str) -> Row:
     first, last = product.on_sale_from, product.on_sale_until
     return (
         product.name,
-        name_key(product.name),
+        key,
         product.unit,
         product.unit_places,
         product.currency,

@@ -59,6 +59,9 @@ KEYS = "keys"
 #: longer ones are looked up in parts. Some engines take no more than 999 parameters.
 _LENGTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900)
 
+#: From how many rows on an insert on PostgreSQL is a COPY, which has a cost of its own.
+_COPIED_FROM = 250
+
 Row = tuple[Any, ...]
 
 
@@ -175,9 +178,16 @@ class _Many:
 
 
 class _Arrays(_Many):
-    """PostgreSQL: an array for each column (`unnest`)."""
+    """PostgreSQL: an array for each column (`unnest`); or COPY, which is four times as fast."""
 
-    __slots__ = ()
+    __slots__ = ("copy",)
+
+    def __init__(self, core: Any, dialect: Dialect, names: tuple[str, ...]) -> None:  # noqa: ANN401 - any statement
+        super().__init__(core, dialect, names)
+        #: The COPY that does the same, None where COPY cannot.
+        self.copy: str | None = None
+        if isinstance(core, Insert) and core._post_values_clause is None:  # noqa: SLF001 - as below
+            self.copy = f"COPY {core.table.name} ({', '.join(names)}) FROM STDIN"
 
     def parameters(self, rows: Sequence[Row]) -> Any:  # noqa: ANN401 - what the driver takes
         columns = map(list, zip(*rows, strict=True))
@@ -343,6 +353,7 @@ class Session:
         "_cursor",
         "_dialect",
         "_errors",
+        "_spread",
         "_told",
         "_writable",
         "failure",
@@ -356,6 +367,7 @@ class Session:
         told: Callable[[Exception], StorageError],
         *,
         writable: bool,
+        spread: bool = False,
     ) -> None:
         self._cursor = cursor
         self._dialect = dialect
@@ -363,9 +375,15 @@ class Session:
         self._errors = (dialect.loaded_dbapi.Error, OverflowError, UnicodeError)
         self._told = told
         self._writable = writable
+        self._spread = spread
         self.failure: StorageError | None = None
         #: The entry that this transaction made in the journal.
         self.journal_entry_id: str | None = None
+
+    @property
+    def engine(self) -> str:
+        """The engine's name, as SQLAlchemy has it."""
+        return self._dialect.name
 
     def rows(self, statement: Statement, *values: Any, lock: Lock | None = None) -> list[Row]:  # noqa: ANN401 - plain values
         """Give the rows that a select finds, for values in the order of its names.
@@ -413,6 +431,9 @@ class Session:
                 form = statement.compiled(self._dialect)
                 self._cursor.execute(form.text, form.parameters(rows[0]))
             elif (many := statement.many(self._dialect)) is not None:
+                if len(rows) >= _COPIED_FROM and isinstance(many, _Arrays) and many.copy:
+                    self._copy(many.copy, rows)
+                    return len(rows)
                 self._cursor.execute(many.text, many.parameters(rows))
             else:
                 form = statement.compiled(self._dialect)
@@ -420,6 +441,21 @@ class Session:
         except self._errors as error:
             raise self._failed(error) from error
         return self._cursor.rowcount
+
+    def touch(self, statement: Statement, rows: Sequence[Row]) -> None:
+        """Change rows for the sake of those who decide on them beside us; nothing on most engines.
+
+        Where locks hold on one of several nodes only (Galera), of two transactions that touch the
+        same row one is given up.
+        """
+        if self._spread:
+            self.run(statement, rows)
+
+    def _copy(self, text: str, rows: Sequence[Row]) -> None:
+        cursor: Any = self._cursor  # psycopg's: not in the standard for drivers
+        with cursor.copy(text) as copy:
+            for row in rows:
+                copy.write_row(row)
 
     def change(self, statement: Statement, rows: Sequence[Row], what: str) -> None:
         """Carry out a write that must find one row for each row of values, else `StaleWrite`."""

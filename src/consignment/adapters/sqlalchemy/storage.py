@@ -20,19 +20,21 @@ from consignment.adapters.sqlalchemy.schema import check_version, create_passing
 from consignment.adapters.sqlalchemy.settlements import SettlementRows
 from consignment.adapters.sqlalchemy.statements import Session
 from consignment.domain.errors import StorageUnreachable, StorageUnusable
+from consignment.ports.name_forms import AsWritten
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sqlalchemy.engine import URL
     from sqlalchemy.pool import PoolProxiedConnection
 
-    from consignment.adapters.sqlalchemy.engines import Database, Synchronous
+    from consignment.adapters.sqlalchemy.engines import Address, Database, Synchronous
+    from consignment.ports.name_forms import NameForms
     from consignment.ports.storage import Storage, Transaction
 
 __all__ = ["SqlStorage", "SqlTransaction"]
 
 T = TypeVar("T")
+
 
 class _Unacknowledged(StorageUnreachable):
     """The connection was lost while committing: it may stand, and its journal entry tells."""
@@ -60,10 +62,10 @@ class SqlTransaction:
         "settlements",
     )
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, names: NameForms | None = None) -> None:
         self.policies = PolicyRows(session)
         self.partners = PartnerRows(session)
-        self.products = ProductRows(session)
+        self.products = ProductRows(session, names or AsWritten())
         self.sales_partners = SalesPartnerRows(session)
         self.rules = RuleRows(session)
         self.quotas = QuotaRows(session)
@@ -81,8 +83,11 @@ class SqlStorage:
     the next.
     """
 
-    def __init__(self, database: Database, *, patience_s: float = 5.0) -> None:
+    def __init__(
+        self, database: Database, *, patience_s: float = 5.0, names: NameForms | None = None
+    ) -> None:
         self._database = database
+        self._names = names or AsWritten()
         self._patience_s = patience_s
         self._inside = threading.local()
         self._closed = False
@@ -90,21 +95,23 @@ class SqlStorage:
     @classmethod
     def open(
         cls,
-        url: str | URL,
+        url: Address,
         *,
         synchronous: Synchronous = "FULL",
         busy_timeout_s: float = 5.0,
+        names: NameForms | None = None,
     ) -> SqlStorage:
         """Open the store at an address such as `sqlite:///desk.db`.
 
         Also `postgresql://…` and `mariadb://…`, by the extras of these names. What stands behind
         the `?` are the driver's parameters, such as `sslmode=verify-full` (psycopg), `ssl_ca=…`
-        (PyMySQL) or `options=-csearch_path=desk`.
+        (PyMySQL) or `options=-csearch_path=desk`. Several addresses, or one with several hosts
+        (`mariadb://n1,n2,n3/bank`), are the nodes of a Galera cluster.
 
         `synchronous` is SQLite's: with `FULL` what was committed outlives a loss of power, with
         `NORMAL` a crash of the process only. `busy_timeout_s` is how long to wait for others who
         write, and for a server that is away. `sqlite://` is a new store in memory, which is gone
-        when it is closed.
+        when it is closed. `names` says in which forms names are found, else it is as written.
 
         Nothing is created: raises `SchemaMissing` (also when there is no such file),
         `SchemaOutdated`, `SchemaNewer`, `StorageUnusable`, or another `StorageError`.
@@ -116,9 +123,9 @@ class SqlStorage:
             else:
                 check_version(database)
         except BaseException:
-            database.engine.dispose()
+            database.close()
             raise
-        return cls(database, patience_s=busy_timeout_s)
+        return cls(database, patience_s=max(busy_timeout_s, database.comes_back_s), names=names)
 
     def write(self, work: Callable[[Transaction], T], *, partner_id: str | None = None) -> T:
         """Run `work` in one transaction, commit, and give its result.
@@ -128,11 +135,13 @@ class SqlStorage:
         certification (up to nine times, until `busy_timeout_s` have passed), or in a lost
         connection (until then). A commit that was not acknowledged is looked up before.
         """
-        return self.write_session(lambda session: work(SqlTransaction(session)), partner_id)
+        return self.write_session(
+            lambda session: work(SqlTransaction(session, self._names)), partner_id
+        )
 
     def read(self, work: Callable[[Transaction], T]) -> T:
         """Run `work`, which only reads, as of one instant, and give its result."""
-        return self.read_session(lambda session: work(SqlTransaction(session)))
+        return self.read_session(lambda session: work(SqlTransaction(session, self._names)))
 
     def write_session(self, work: Callable[[Session], T], partner_id: str | None = None) -> T:
         """Run `work` as `write` does, on the transaction's statements."""
@@ -170,17 +179,19 @@ class SqlStorage:
                 database.begin(connection, writing=writing)
                 inside.transaction = True
                 session = Session(
-                    connection.cursor(), database.engine.dialect, database.told, writable=writing
+                    connection.cursor(),
+                    database.engine.dialect,
+                    database.told,
+                    writable=writing,
+                    spread=database.spread,
                 )
                 result = work(session)
                 if writing:
                     self._commit(connection, session, result)
                 else:
                     _end(connection)
-            except StorageUnreachable:
-                connection.invalidate()
-                # Those that wait in the pool were most likely lost with it.
-                database.engine.dispose()
+            except StorageUnreachable as error:
+                database.lost(connection, error)
                 raise
             except Exception:
                 _end(connection)
@@ -220,8 +231,8 @@ class SqlStorage:
                 connection.cursor(), database.engine.dialect, database.told, writable=False
             )
             return bool(session.rows(JOURNAL_ENTRY, entry_id))
-        except StorageUnreachable:
-            connection.invalidate()
+        except StorageUnreachable as error:
+            database.lost(connection, error)
             raise
         finally:
             connection.close()
@@ -229,7 +240,7 @@ class SqlStorage:
     def close(self) -> None:
         """Let go of all connections; what comes after raises `StorageUnusable`."""
         self._closed = True
-        self._database.engine.dispose()
+        self._database.close()
 
 
 def _end(connection: PoolProxiedConnection) -> None:

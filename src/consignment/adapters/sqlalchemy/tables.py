@@ -33,12 +33,18 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    event,
     text,
 )
+from sqlalchemy.dialects.mysql import LONGTEXT
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import CreateTable
 
 if TYPE_CHECKING:
     from typing import Any
 
+    from sqlalchemy import Connection
+    from sqlalchemy.sql.compiler import DDLCompiler
     from sqlalchemy.types import TypeEngine
 
 __all__ = [
@@ -51,6 +57,8 @@ __all__ = [
     "ledger_entries",
     "ledger_postings",
     "metadata",
+    "name_forms",
+    "name_tails",
     "order_lines",
     "orders",
     "outbox",
@@ -100,6 +108,11 @@ def _long_id() -> TypeEngine[str]:
         .with_variant(Text(collation="utf8mb4_nopad_bin"), "mariadb")
         .with_variant(Text(collation="C"), "postgresql")
     )
+
+
+def _text() -> TypeEngine[str]:
+    # MariaDB's TEXT ends at 64 KB.
+    return Text().with_variant(LONGTEXT(), "mariadb")
 
 
 def _need(name: str, kind: TypeEngine[Any], default: str | None = None) -> Column[Any]:
@@ -157,7 +170,7 @@ policies: Final = _table(
     _need("version", _id()),
     _need("entry_id", _id(32)),
     _need("added_at", BigInteger()),
-    _need("content", Text()),
+    _need("content", _text()),
 )
 
 rules: Final = _table(
@@ -168,7 +181,7 @@ rules: Final = _table(
     _need("version", BigInteger()),
     _need("scope", _id(80)),
     _need("added_at", BigInteger()),
-    _need("content", Text()),
+    _need("content", _text()),
     _check("version >= 1", "version_positive"),
     Index("ix_rules_scope", "scope"),
 )
@@ -207,7 +220,7 @@ partners: Final = _table(
     _need("account_bank", String(64)),
     _need("account_currency", String(3)),
     _need("status", String(16)),
-    _need("admissions", Text()),
+    _need("admissions", _text()),
     _need("exited_for_cause", Boolean()),
     # The last day of the admission that ends first.
     _may("review_on", String(10)),
@@ -223,7 +236,7 @@ decisions: Final = _table(
     _need("partner_id", _id()),
     _need("decision", String(16)),
     _need("decided_at", BigInteger()),
-    _need("content", Text()),
+    _need("content", _text()),
     _check("sequence >= 1", "sequence_positive"),
 )
 
@@ -303,7 +316,7 @@ products: Final = _table(
     _may("category", String(100)),
     _may("on_sale_from", String(10)),
     _may("on_sale_until", String(10)),
-    _may("attributes", Text()),
+    _may("attributes", _text()),
     _need("revision", BigInteger()),
     # The tally over all orders stands here, so that one read answers how a product sells.
     *(_need(count, BigInteger(), "0") for count in _COUNTS),
@@ -315,7 +328,29 @@ products: Final = _table(
     *_not_negative("agreed_price_minor"),
     *_goods_hold(),
     _tally_exact(),
-    Index("ix_products_name_key", "name_key", "number", mariadb_length={"name_key": 200}),
+)
+
+# By which any part of a name is found: see `names`. SQLite has it as a full-text index.
+name_tails: Final = _table(
+    "name_tails",
+    "partner",
+    ("place", "tail", "number", "partner_id"),
+    _need("place", SmallInteger()),
+    _need("tail", _id(16)),
+    _need("number", _id()),
+    _need("partner_id", _id()),
+    _need("shared", SmallInteger()),
+)
+
+# Other forms of names than their keys, of products that have any; blanks stand between them.
+name_forms: Final = _table(
+    "name_forms",
+    "partner",
+    ("partner_id", "number"),
+    _need("partner_id", _id()),
+    _need("number", _id()),
+    _need("forms", _text()),
+    row_id=False,
 )
 
 # What happened to a product in the orders of one sales partner and business line: sums over these
@@ -379,7 +414,7 @@ demands: Final = _table(
     ("demand_id",),
     _need("demand_id", _id()),
     _need("digest", String(64)),
-    _need("order_ids", Text()),
+    _need("order_ids", _text()),
     _need("placed_at", BigInteger()),
     row_id=False,
 )
@@ -403,7 +438,7 @@ orders: Final = _table(
     _may("ended_at", BigInteger()),
     _may("end_reason", String(500)),
     _may("last_report_at", BigInteger()),
-    _may("expenses", Text()),
+    _may("expenses", _text()),
     _need("revision", BigInteger()),
     ForeignKeyConstraint(["partner_id"], ["partners.partner_id"]),
     Index("ix_orders_state_order_id", "state", "order_id"),
@@ -467,10 +502,10 @@ reports: Final = _table(
     _may("occurred_at", BigInteger()),
     _need("received_at", BigInteger()),
     _need("outcome", String(16)),
-    _may("reasons", Text()),
-    _may("details", Text()),
+    _may("reasons", _text()),
+    _may("details", _text()),
     _may("sales_partner_id", _id()),
-    _may("effect", Text()),
+    _may("effect", _text()),
     _may("pushed_slot", BigInteger()),
     # The sales partner who has still to be told of it.
     _may("push_to", _id()),
@@ -498,11 +533,11 @@ settlements: Final = _table(
     _need("settled_at", BigInteger()),
     _need("net_sales_minor", BigInteger()),
     _need("cost_of_goods_minor", BigInteger()),
-    _need("deductions", Text()),
+    _need("deductions", _text()),
     _need("base_minor", BigInteger()),
     _need("pool_minor", BigInteger()),
-    _need("rules", Text()),
-    _need("explanation", Text()),
+    _need("rules", _text()),
+    _need("explanation", _text()),
     ForeignKeyConstraint(["order_id", "partner_id"], ["orders.order_id", "orders.partner_id"]),
     _check("sequence >= 1", "sequence_positive"),
     *_not_negative("pool_minor"),
@@ -543,7 +578,7 @@ journal: Final = _table(
     _need("at", BigInteger()),
     _may("order_id", _id(129)),
     _may("actor", String(200)),
-    _need("data", Text()),
+    _need("data", _text()),
     _partial("ix_journal_order_id", "order_id", where="order_id IS NOT NULL"),
     row_id=False,
 )
@@ -561,9 +596,9 @@ outbox: Final = _table(
     _need("due_at", BigInteger()),
     _need("leased", Boolean()),
     _need("attempts", Integer()),
-    _may("last_error", Text()),
+    _may("last_error", _text()),
     _may("done_at", BigInteger()),
-    _need("intent", Text()),
+    _need("intent", _text()),
     # When it may be claimed: `due_at` while it is waiting, NEVER when it is set aside, null when
     # it is done. So however many entries are done, none of them is in the way of a claim.
     _may("claim_at", BigInteger()),
@@ -635,3 +670,35 @@ ledger_balances: Final = _table(
     _check("balance_minor BETWEEN -9000000000000000000 AND 9000000000000000000", "balance_exact"),
     row_id=False,
 )
+
+
+# SQLite's index of names. Its terms are the lines of a text as they are: whatever else ASCII has
+# is part of a term. It keeps neither the texts nor where in them a term stands.
+_NAME_TERMS: Final = (
+    "CREATE VIRTUAL TABLE name_tails USING fts5(tails, content='', columnsize=0, detail=none, "
+    "tokenize=\"ascii tokenchars '\t !\"\"#$%&''()*+,-./:;<=>?@[\\]^_`{|}~'\")"
+)
+_NAME_VOCABULARY: Final = (
+    "CREATE VIRTUAL TABLE name_tails_terms USING fts5vocab(name_tails, instance)"
+)
+
+
+@compiles(CreateTable, "sqlite")
+def _create_table(create: CreateTable, compiler: DDLCompiler, **options: Any) -> str:  # noqa: ANN401 - the compiler's
+    if create.element is name_tails:
+        return _NAME_TERMS
+    return str(compiler.visit_create_table(create, **options))  # type: ignore[no-untyped-call] # as it is
+
+
+def _create_vocabulary(_: Table, connection: Connection, **_options: object) -> None:
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(_NAME_VOCABULARY)
+
+
+def _drop_vocabulary(_: Table, connection: Connection, **_options: object) -> None:
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("DROP TABLE name_tails_terms")
+
+
+event.listen(name_tails, "after_create", _create_vocabulary)
+event.listen(name_tails, "before_drop", _drop_vocabulary)

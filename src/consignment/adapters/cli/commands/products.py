@@ -25,14 +25,15 @@ _SHOWN = 20
 
 def add(commands: Commands) -> None:
     """Add `import`."""
-    parser = commands.add("import", _import, "import a partner's products from CSV or JSON Lines")
+    formats = "CSV, JSON Lines, XLSX or Parquet"
+    parser = commands.add("import", _import, f"import a partner's products from {formats}")
     parser.add_argument("partner_id", metavar="PARTNER_ID")
-    parser.add_argument("file", metavar="FILE", help=".csv, .jsonl or .ndjson")
+    parser.add_argument("file", metavar="FILE", help=".csv, .jsonl, .ndjson, .xlsx or .parquet")
     parser.add_argument(
         "--all-or-nothing", action="store_true", help="import no row when any is rejected"
     )
     parser.add_argument(
-        "--encoding", metavar="E", help="utf-8 or gb18030, where it is not to be found out"
+        "--encoding", metavar="E", help="of CSV: utf-8 or gb18030, where it is not to be found out"
     )
     parser.add_argument("--actor", metavar="A", help="who does it, for the journal")
 

@@ -5,15 +5,17 @@ What is portable, which is nearly everything, stands in the modules beside this 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sqlalchemy.dialects import mysql
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from consignment.adapters.sqlalchemy.engines.base import Database
+from consignment.adapters.sqlalchemy.engines.galera import GaleraDatabase, addresses
 from consignment.adapters.sqlalchemy.engines.mariadb import MariadbDatabase
 from consignment.adapters.sqlalchemy.engines.postgresql import PostgresqlDatabase
 from consignment.adapters.sqlalchemy.engines.sqlite import SqliteDatabase, Synchronous
@@ -23,10 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sqlalchemy import Insert, Table
-    from sqlalchemy.engine import URL
 
 __all__ = [
+    "Address",
     "Database",
+    "GaleraDatabase",
     "MariadbDatabase",
     "PostgresqlDatabase",
     "SqliteDatabase",
@@ -34,6 +37,9 @@ __all__ = [
     "database_at",
     "upsert",
 ]
+
+#: The address of a database; several are those of a cluster's nodes.
+Address = str | URL | Sequence[str | URL]
 
 
 def upsert(
@@ -66,14 +72,19 @@ _EXTRAS = {"postgresql": "psycopg", "mariadb": "pymysql"}
 
 
 def database_at(
-    url: str | URL, *, synchronous: Synchronous = "FULL", busy_timeout_s: float = 5.0
+    url: Address, *, synchronous: Synchronous = "FULL", busy_timeout_s: float = 5.0
 ) -> Database:
-    """Give the database that an address names, without touching it.
+    """Give the database that an address, or several of one cluster, name; without touching it.
 
     `StorageUnusable` when it is no address, of an engine that this library does not open, or when
     the engine's driver is not installed.
     """
+    nodes = addresses(url)
+    backend = ""
     try:
+        if not isinstance(url, str | URL) or len(nodes) > 1:
+            backend = "mariadb"
+            return GaleraDatabase(nodes, busy_timeout_s=busy_timeout_s)
         parsed = make_url(url)
         backend = parsed.drivername.partition("+")[0]
         if backend == "sqlite":

@@ -36,12 +36,21 @@ class Database(Protocol):
     passing: bool
     #: Whether writers come one after the other, so that nothing one has read changes meanwhile.
     one_writer: bool
+    #: Whether locks hold on one of several nodes only, so that what a decision rests on without
+    #: changing it has to be touched (`Session.touch`).
+    spread: bool
+    #: How long it may take a database that lost a part of itself to go on.
+    comes_back_s: float
 
     def connection(self, partner_id: str | None = None) -> PoolProxiedConnection:
         """Take a connection out of the pool; `StorageError` of whatever kind when it cannot.
 
         A database that is spread gives one to the place of that partner's rows.
         """
+        ...
+
+    def lost(self, connection: PoolProxiedConnection, why: StorageError) -> None:
+        """Give up a connection that was lost, and those in the pool that were lost with it."""
         ...
 
     def turn(self, *, writing: bool) -> AbstractContextManager[None]:
@@ -66,6 +75,10 @@ class Database(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Let go of all connections."""
+        ...
+
 
 class ServerDatabase:
     """A database on a server, with a pool of kept connections in autocommit mode.
@@ -75,6 +88,8 @@ class ServerDatabase:
 
     passing = False
     one_writer = False
+    spread = False
+    comes_back_s = 0.0
 
     def __init__(
         self,
@@ -117,6 +132,15 @@ class ServerDatabase:
             raise StorageBusy("every connection is in use") from error
         except self.engine.dialect.loaded_dbapi.Error as error:
             raise self.told(error) from error
+
+    def lost(self, connection: PoolProxiedConnection, why: StorageError) -> None:  # noqa: ARG002 - there is one place
+        """Give up a connection, and those that wait in the pool: they were most likely lost too."""
+        connection.invalidate()
+        self.engine.dispose()
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self.engine.dispose()
 
     @contextmanager
     def turn(self, *, writing: bool) -> Iterator[None]:  # noqa: ARG002 - the server has all take turns

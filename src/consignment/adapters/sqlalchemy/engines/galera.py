@@ -21,41 +21,76 @@ import logging
 import random
 import re
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from hashlib import blake2b
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import event
-from sqlalchemy.engine import make_url
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    event,
+)
+from sqlalchemy.dialects import mysql
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError
 
 from consignment.adapters.sqlalchemy.engines.mariadb import MariadbDatabase
+from consignment.adapters.sqlalchemy.statements import Statement
 from consignment.domain.errors import StorageBusy, StorageError, StorageUnreachable, StorageUnusable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from sqlalchemy.engine import URL, Connection, Engine
+    from sqlalchemy.engine import Connection
     from sqlalchemy.pool import PoolProxiedConnection
 
     from consignment.adapters.sqlalchemy.engines.base import Database
 
-__all__ = ["GaleraDatabase", "addresses"]
+__all__ = ["PARTNER_GATES", "GaleraDatabase", "addresses"]
 
 _log = logging.getLogger("consignment.galera")
 
 #: How long a node that failed is left alone: the first time, and at most.
 _FIRST_REST_S = 0.5
-_LONGEST_REST_S = 10.0
+_LONGEST_REST_S = 8.0
+_MOST_FAILURES = 10
 #: How long the one that tries a node again waits for its answer.
 _PROBE_S = 2.0
 
 #: What stands before, in and behind the list of hosts of an address.
-_ADDRESS = re.compile(r"(?P<head>[^:/]+://(?:[^/]*@)?)(?P<hosts>[^/@]*)(?P<tail>(?:/.*)?)", re.DOTALL)
+_ADDRESS = re.compile(
+    r"(?P<head>[^:/]+://(?:[^/]*@)?)(?P<hosts>[^/@]*)(?P<tail>(?:/.*)?)", re.DOTALL
+)
 
 #: What is written for no partner goes to the node of this key.
 _BANK = ""
+
+# What holds on a cluster only is no part of the schema's revisions: a database that becomes a
+# cluster gets it with the next upgrade.
+_metadata = MetaData()
+_gates = Table(
+    "consignment_gates",
+    _metadata,
+    Column("partner_id", String(64, collation="utf8mb4_nopad_bin"), nullable=False),
+    Column("passed", BigInteger, nullable=False),
+    PrimaryKeyConstraint("partner_id"),
+    info={"placement": "partner"},
+    mariadb_engine="InnoDB",
+    mariadb_charset="utf8mb4",
+)
+#: Touches partners' gates, each given as (partner id, 1): who places orders with a partner passes it, and so does who changes
+#: whether the partner may have them. The partner's own row would not do: whoever refers to it by a
+#: foreign key (an import of products) would be given up for each order that is placed.
+_passing = mysql.insert(_gates)
+PARTNER_GATES = Statement(
+    _passing.on_duplicate_key_update(passed=_gates.c.passed + _passing.inserted.passed)
+)
 
 
 def addresses(url: str | URL | Sequence[str | URL]) -> list[str | URL]:
@@ -65,7 +100,7 @@ def addresses(url: str | URL | Sequence[str | URL]) -> list[str | URL]:
     """
     if not isinstance(url, str):
         # An URL of SQLAlchemy is a tuple too.
-        return [url] if hasattr(url, "drivername") else list(url)
+        return [url] if isinstance(url, URL) else list(url)
     parts = _ADDRESS.fullmatch(url)
     if parts is None or "," not in parts["hosts"]:
         return [url]
@@ -84,7 +119,8 @@ class _Node(MariadbDatabase):
         self._cluster = cluster
         self._turn = threading.Lock()
         self._failures = 0
-        self._rests_until = 0.0
+        self._tried = False
+        self.rests_until = 0.0
         event.listen(self.engine, "connect", self._joined)
 
     def _options(self, url: URL) -> dict[str, Any]:
@@ -92,27 +128,29 @@ class _Node(MariadbDatabase):
         options["init_command"] += ", wsrep_sync_wait = 1"
         # A paused node, or one that donates its state, answers nobody. Longer than a wait for a
         # lock, and than it takes the others to go on without it.
-        options.setdefault("connect_timeout", 3)
-        if "read_timeout" not in url.query:
-            options["read_timeout"] = max(1, round(self._busy_timeout_s)) + 15
-        return options
+        return options | {
+            "connect_timeout": options["connect_timeout"] if "connect_timeout" in url.query else 3,
+            "read_timeout": options["read_timeout"]
+            if "read_timeout" in url.query
+            else max(1, round(self._busy_timeout_s)) + 15,
+        }
 
-    def _joined(self, connection: Any, _: Any) -> None:  # noqa: ANN401 - the driver's
+    def _joined(self, connection: Any, _: object = None) -> None:  # noqa: ANN401 - the driver's
         """Look at a new connection: the node has to be one of the same cluster as the others."""
-        with connection.cursor() as cursor:
-            cursor.execute("SHOW GLOBAL STATUS LIKE 'wsrep_cluster_state_uuid'")
-            found = cursor.fetchone()
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SHOW GLOBAL STATUS LIKE 'wsrep_cluster_state_uuid'")
+                found = cursor.fetchone()
+        except self.engine.dialect.loaded_dbapi.Error as error:
+            raise StorageUnreachable(f"{self.name}: {error}") from error
         self._cluster.check(self.name, "" if found is None else found[1])
 
     def told(self, error: Exception) -> StorageError:
         """Give the error of ours that one of PyMySQL's means."""
         code = error.args[0] if error.args else None
         if code in self._UNSURE:
-            return StorageUnreachable(f"{self.name}: {error.args[-1]} ({code})")
-        told = super().told(error)
-        if isinstance(told, StorageUnreachable):
-            return StorageUnreachable(f"{self.name}: {told}")
-        return told
+            return StorageUnreachable(f"{error.args[-1]} ({code})")
+        return super().told(error)
 
     def begin(self, connection: PoolProxiedConnection, *, writing: bool) -> None:
         """Begin when the node has caught up with what was acknowledged anywhere."""
@@ -120,63 +158,54 @@ class _Node(MariadbDatabase):
             super().begin(connection, writing=writing)
         except StorageBusy as error:
             # Nothing is locked yet: the node cannot tell how far the others are.
-            raise StorageUnreachable(f"{self.name} is not in step with its cluster") from error
-
-    @property
-    def failing(self) -> bool:
-        """Tell whether it failed and has not answered since."""
-        return self._failures > 0
-
-    @property
-    def rests_until(self) -> float:
-        """Give until when it is left alone, by the monotonic clock."""
-        return self._rests_until
+            raise StorageUnreachable(f"it is not in step with its cluster: {error}") from error
 
     def usable(self) -> bool:
-        """Tell whether to ask it now; when it has failed, the one who is told so tries it."""
-        if not self._failures:
-            return True
-        with self._turn:
-            now = monotonic()
-            if now < self._rests_until:
-                return False
-            # Nobody else tries it meanwhile.
-            self._rests_until = now + 2 * _PROBE_S
-        return self._answers()
+        """Tell whether to ask it now; after it has failed, the one who finds it rested tries it."""
+        return not self._failures or (monotonic() >= self.rests_until and self.answers())
 
-    def _answers(self) -> bool:
-        """Try whether the node takes a transaction, within a short time."""
-        timeouts = dict.fromkeys(("connect_timeout", "read_timeout", "write_timeout"), _PROBE_S)
-        dbapi = self.engine.dialect.loaded_dbapi
-        arguments = {**self._connect_args, **timeouts}
-        try:
-            _, options = self.engine.dialect.create_connect_args(self._url)
-            connection = dbapi.connect(**{**options, **arguments})
-            try:
-                with connection.cursor() as cursor:
-                    cursor.execute("START TRANSACTION")
-                self._joined(connection, None)
-            finally:
-                connection.close()
-        except (dbapi.Error, StorageError) as error:
-            self.failed(error)
-            return False
+    def answers(self) -> bool:
+        """Try whether the node takes a transaction; it is tried by one thread at a time."""
         with self._turn:
-            self._failures = 0
+            if self._tried:
+                return False
+            self._tried = True
+        try:
+            self._try()
+        except StorageError as error:
+            self._rest(error)
+            return False
+        finally:
+            self._tried = False
+        self._failures = 0
         _log.warning("%s is used again", self.name)
         return True
 
-    def failed(self, why: Exception) -> None:
-        """Leave the node alone, the longer the more often it failed in a row."""
+    def _try(self) -> None:
+        timeouts = dict.fromkeys(("connect_timeout", "read_timeout", "write_timeout"), _PROBE_S)
+        dialect = self.engine.dialect
+        _, address = dialect.create_connect_args(self._url)
+        try:
+            with closing(
+                dialect.loaded_dbapi.connect(**address, **{**self._connect_args, **timeouts})
+            ) as connection:
+                connection.cursor().execute("START TRANSACTION")
+                self._joined(connection)
+        except dialect.loaded_dbapi.Error as error:
+            raise StorageUnreachable(str(error)) from error
+
+    def failed(self, why: StorageError) -> None:
+        """Leave the node alone for a while; nothing new when it is already left alone."""
+        if not self._failures or monotonic() >= self.rests_until:
+            self._rest(why)
+
+    def _rest(self, why: StorageError) -> None:
         with self._turn:
-            now = monotonic()
-            if self._failures and now < self._rests_until - 2 * _PROBE_S:
-                # Others have found that out before.
-                return
-            rest = min(_FIRST_REST_S * 2**self._failures, _LONGEST_REST_S)
-            self._failures += 1
+            longest = min(_FIRST_REST_S * 2**self._failures, _LONGEST_REST_S)
             # Several processes do not try it at the same moment.
-            self._rests_until = now + random.uniform(0.75, 1.25) * rest  # noqa: S311 - no secret
+            rest = random.uniform(0.75, 1.0) * longest  # noqa: S311 - no secret
+            self._failures = min(self._failures + 1, _MOST_FAILURES)
+            self.rests_until = monotonic() + rest
         _log.warning("%s is left alone for %.1f s: %s", self.name, rest, why)
 
 
@@ -189,7 +218,7 @@ class _Identity:
 
     def check(self, name: str, uuid: str) -> None:
         """Raise `StorageUnusable` when a node replicates nothing, or belongs to another cluster."""
-        if not uuid:
+        if not uuid.strip("0-"):
             raise StorageUnusable(f"{name} is no node of a Galera cluster")
         with self._turn:
             if self._uuid is None:
@@ -221,31 +250,22 @@ class GaleraDatabase:
         self._nodes = [_Node(url, cluster, busy_timeout_s=busy_timeout_s) for url in parsed]
         if len({node.name for node in self._nodes}) != len(self._nodes):
             raise StorageUnusable("a node of the cluster is named twice")
-
-    @property
-    def engine(self) -> Engine:
-        """Give the engine of a node, for its dialect."""
-        return self._nodes[0].engine
+        #: Of one of the nodes: for its dialect.
+        self.engine = self._nodes[0].engine
 
     def connection(self, partner_id: str | None = None) -> PoolProxiedConnection:
         """Take a connection to the partner's node, or to that which comes next for it."""
-        last: StorageError | None = None
         for node in self._order(partner_id):
             if node.usable():
                 try:
                     return self._taken(node)
                 except StorageUnreachable as error:
                     node.failed(error)
-                    last = error
-        if last is not None:
-            raise last
-        # All of them have failed of late: one of them may be back.
+        # All of them have failed of late; one may be back before its rest is over.
         node = min(self._nodes, key=lambda each: each.rests_until)
-        try:
+        if node.answers():
             return self._taken(node)
-        except StorageUnreachable as error:
-            node.failed(error)
-            raise
+        raise StorageUnreachable("no node of the cluster takes transactions")
 
     def _taken(self, node: _Node) -> PoolProxiedConnection:
         connection = node.connection()
@@ -290,15 +310,18 @@ class GaleraDatabase:
         """
         with ExitStack() as locks:
             connections = []
-            last: StorageError | None = None
             for node in sorted(self._nodes, key=lambda each: each.name):
                 try:
                     connections.append(locks.enter_context(node.upgrading()))
-                except StorageUnreachable as error:
-                    last = error
+                except DBAPIError as error:
+                    told = node.told(error.orig if isinstance(error.orig, Exception) else error)
+                    if not isinstance(told, StorageUnreachable):
+                        raise
+                    node.failed(told)
             if not connections:
-                raise last or StorageUnreachable("the cluster has no nodes")
+                raise StorageUnreachable("no node of the cluster can be reached")
             yield connections[0]
+            _metadata.create_all(connections[0])
 
     def close(self) -> None:
         """Let go of all connections."""

@@ -78,6 +78,8 @@ class SqliteDatabase:
 
     #: One writes at a time: nothing that a writer has read changes before it ends.
     one_writer = True
+    spread = False
+    comes_back_s = 0.0
 
     def __init__(self, url: URL, *, synchronous: Synchronous, busy_timeout_s: float) -> None:
         self._synchronous = synchronous
@@ -141,6 +143,14 @@ class SqliteDatabase:
             raise self.told(error) from error
         except PoolTimeout as error:
             raise StorageBusy("every connection is in use") from error
+
+    def lost(self, connection: PoolProxiedConnection, why: StorageError) -> None:  # noqa: ARG002 - SQLite loses none
+        """Give up a connection."""
+        connection.invalidate()
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self.engine.dispose()
 
     @contextmanager
     def turn(self, *, writing: bool) -> Iterator[None]:

@@ -6,6 +6,8 @@ from consignment.testing.contracts.storage.admission import AdmissionBooksContra
 from consignment.testing.contracts.storage.base import StorageCapability
 from consignment.testing.contracts.storage.catalogue import CatalogueBooksContract
 from consignment.testing.contracts.storage.concurrency import ConcurrencyContract
+from consignment.testing.contracts.storage.locks import LocksContract
+from consignment.testing.contracts.storage.names import NameSearchContract
 from consignment.testing.contracts.storage.orders import OrderBooksContract
 from consignment.testing.contracts.storage.outbox import OutboxContract
 from consignment.testing.contracts.storage.quotas import QuotaBookContract
@@ -20,12 +22,14 @@ class StorageContract(
     TransactionContract,
     AdmissionBooksContract,
     CatalogueBooksContract,
+    NameSearchContract,
     QuotaBookContract,
     OrderBooksContract,
     ReportBookContract,
     SettlementBooksContract,
     OutboxContract,
     ConcurrencyContract,
+    LocksContract,
 ):
     """Everything that a store promises.
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
 from consignment.domain.errors import DuplicateKey, StaleWrite, StorageError
-from consignment.domain.progress import Tally
+from consignment.domain.order import OrderState
+from consignment.domain.progress import Tally, added_up, tally_changes
 from consignment.domain.rule import (
     Band,
     Deduction,
@@ -20,18 +21,22 @@ from consignment.domain.rule import (
     Share,
     Withholding,
 )
-from consignment.domain.text import name_key
 from consignment.testing.builders import (
     NOW,
+    TODAY,
+    a_line,
     a_partner,
     a_product,
     a_rule,
     a_sales_partner,
+    a_tally_change,
+    an_order,
 )
 from consignment.testing.contracts.storage.base import StorageCase
 from consignment.testing.contracts.support import raises
 
 if TYPE_CHECKING:
+    from consignment.domain.order import PurchaseOrder
     from consignment.domain.product import ConsignedProduct
     from consignment.domain.rule import SettlementRule
     from consignment.domain.sales_partner import SalesPartner
@@ -53,7 +58,8 @@ class CatalogueBooksContract(StorageCase):
         self.write(lambda t: t.products.save(products))
 
     def _tally(self, **changes: Tally) -> None:
-        self.write(lambda t: t.products.tally("green-farm", changes))
+        of_products = [a_tally_change(tally, number) for number, tally in changes.items()]
+        self.write(lambda t: t.products.tally(of_products))
 
     def _save_sales_partner(self, sales_partner: SalesPartner) -> None:
         self.write(lambda t: t.sales_partners.save(sales_partner))
@@ -199,98 +205,184 @@ class CatalogueBooksContract(StorageCase):
         numbers = [f"P-{i:05}" for i in range(_LARGE)]
         self.write(lambda t: t.partners.add(a_partner()))
         self._add_products(*map(a_product, numbers))
-        changes = dict.fromkeys(numbers, Tally(ordered=3))
-        self.write(lambda t: t.products.tally("green-farm", changes))
+        self._tally(**dict.fromkeys(numbers, Tally(ordered=3)))
         stored = self.read(lambda t: t.products.get("green-farm", [*numbers, "none"]))
         assert stored == {each: (a_product(each), Tally(ordered=3)) for each in numbers}
         self._save_products(*(product for product, _ in stored.values()))
         owners = self.read(lambda t: t.products.owners(numbers))
         assert owners == dict.fromkeys(numbers, "green-farm")
 
-    # Products by name.
+    def test_products_are_found_by_number_with_whatever_partner(self) -> None:
+        """`by_numbers` gives each product that exists with its tally, whoever's it is."""
+        self.given(a_product("A"), a_product("B", "other-farm"), a_product("a", "other-farm"))
+        self._tally(A=Tally(ordered=2))
+        found = self.read(lambda t: t.products.by_numbers(["B", "A", "none", "B", "\ud83c"]))
+        assert found == {
+            "A": (a_product("A"), Tally(ordered=2)),
+            "B": (a_product("B", "other-farm"), Tally()),
+        }
+        for wanted in ([], ["none"], ["\ud83c"]):
+            assert self.read(lambda t, wanted=wanted: t.products.by_numbers(wanted)) == {}  # type: ignore[misc] # bound now, used now
+        assert list(self.read(lambda t: t.products.by_numbers(["A"]))) == ["A"]
 
-    def _found(
-        self, text: str, *, after: tuple[int, str] | None = None, limit: int = 100
-    ) -> list[tuple[int, str]]:
-        key = name_key(text)
-        hits = self.read(lambda t: t.products.find(key, after=after, limit=limit))
-        return [(hit.rank, hit.product.number) for hit in hits]
-
-    def test_names_are_found_whole_then_by_beginning_then_inside(self) -> None:
-        """Rank 0 is the whole name, 1 its beginning, 2 somewhere in it; then by number."""
-        names = {"E": "苹果", "D": "苹果干", "C": "红苹果", "B": "苹果", "A": "梨", "0": "大苹果"}
-        self.given(*(a_product(number, name=name) for number, name in names.items()))
-        assert self._found("苹果") == [(0, "B"), (0, "E"), (1, "D"), (2, "0"), (2, "C")]
-        assert self._found("桃") == []
-
-    def test_names_are_found_with_their_tallies(self) -> None:
-        """A hit has the product and its tally, of whatever partner."""
-        self.given(a_product("A"), a_product("B", "other-farm"))
-        self.write(lambda t: t.products.tally("other-farm", {"B": Tally(ordered=4)}))
-        hits = self.read(lambda t: t.products.find("苹果", limit=10))
-        assert [(hit.product, hit.tally) for hit in hits] == [
-            (a_product("A"), Tally()),
-            (a_product("B", "other-farm"), Tally(ordered=4)),
-        ]
-
-    def test_names_found_come_in_pages(self) -> None:
-        """`after` a (rank, number) goes on exactly behind it, across ranks."""
-        names = ["苹果", "苹果", "苹果干", "苹果汁", "红苹果", "青苹果"]
-        self.given(*(a_product(f"P{i}", name=name) for i, name in enumerate(names)))
-        everything = self._found("苹果")
-        for size in (1, 2, 4):
-            pages: list[tuple[int, str]] = []
-            while page := self._found("苹果", after=pages[-1] if pages else None, limit=size):
-                assert len(page) <= size
-                pages += page
-            assert pages == everything
-
-    def test_numbers_are_ordered_by_code_point(self) -> None:
-        """Within a rank, numbers go by code point: beyond the basic plane too."""
-        numbers = ["B", "a", "é", "中", "Ａ", "😀"]
-        self.given(*(a_product(number, name="苹果") for number in numbers))
-        assert self._found("苹果") == [(0, number) for number in numbers]
-        assert self._found("苹果", after=(0, "中")) == [(0, "Ａ"), (0, "😀")]
-
-    def test_special_characters_in_names_mean_themselves(self) -> None:
-        r"""Characters with a meaning in patterns (`%`, `_`, `\`, `*`, …) are only found as such."""
-        special = ["100%", "a_b", "a\\b", "a*b", "a?b", "[ab]", "it's", 'say "x"', "a;--", "😀🍎"]
-        self.given(*(a_product(f"S{i}", name=f"x {name} y") for i, name in enumerate(special)))
-        self.given(a_product("PLAIN", name="x 100 axb ab its say x a y"))
-        for i, name in enumerate(special):
-            assert self._found(name) == [(2, f"S{i}")], name
-        for each in ("%", "_", "\\", "*", "?", "[", "'", '"', ";", "🍎"):
-            assert [number for _, number in self._found(each)] == [
-                f"S{i}" for i, name in enumerate(special) if each in name
-            ]
-
-    def test_names_are_found_by_their_key(self) -> None:
-        """Case, width and composition of a name do not matter; accents do."""
-        self.given(
-            a_product("1", name="ＡＢＣ Ｃａｆe\u0301"),
-            a_product("2", name="abc café"),
-            a_product("3", name="ABC cafe"),
+    def test_what_is_ordered_keeps_what_it_is_counted_in(self) -> None:
+        """Unit, unit places and currency change while nothing is ordered, and not afterwards."""
+        changes: list[dict[str, Any]] = [{"unit": "KG"}, {"unit_places": 3}, {"currency": "USD"}]
+        self.given(a_product())
+        product = a_product()
+        for change in changes:
+            product = evolve(product, **change)
+            self._save_products(product)
+            product = evolve(product, revision=product.revision + 1)
+        self.write(
+            lambda t: t.products.tally(
+                [a_tally_change(Tally(ordered=1), currency="USD", unit_places=3)]
+            )
         )
-        assert self._found("abc CAFÉ") == [(0, "1"), (0, "2")]
-        assert self._found("ｃａｆｅ") == [(2, "3")]
+        for change in ({"unit": "BX"}, {"unit_places": 2}, {"currency": "EUR"}):
+            changed = evolve(product, **change)
+            with raises(StaleWrite):
+                self._save_products(changed)
+        self._save_products(evolve(product, name="still to be had"))
+        stored, tally = self.read(lambda t: t.products.get("green-farm", ["APPLE"]))["APPLE"]
+        assert (stored.name, stored.unit, tally) == ("still to be had", "KG", Tally(ordered=1))
 
-    def test_what_cannot_be_a_name_or_number_is_not_found(self) -> None:
-        """Text that is too long, or no text at all (half a surrogate pair), finds nothing."""
-        self.given(a_product(name="苹果"))
-        assert self._found("%" * 100_000) == []
-        assert self._found("\ud83c") == []
+    def test_a_tally_is_counted_in_what_the_product_is(self) -> None:
+        """What was planned in another unit or currency, or of another partner, is stale."""
+        self.given(a_product(), a_partner("other-farm"))
+        one = Tally(ordered=1)
+        for change in (
+            a_tally_change(one, unit_places=1),
+            a_tally_change(one, currency="USD"),
+            a_tally_change(one, partner_id="other-farm"),
+            a_tally_change(one, "PEAR"),
+            a_tally_change(Tally(last_report_at=NOW)),
+        ):
+            with raises(StaleWrite):
+                self.write(
+                    lambda t, change=change: (
+                        t.products.tally([a_tally_change(one), change])  # type: ignore[misc] # bound now, used now
+                        if change.change.ordered
+                        else t.products.tally([change])
+                    )
+                )
+        assert self.read(lambda t: t.products.tallies()) == {}
+        assert self.read(lambda t: t.products.get("green-farm", ["APPLE"]))["APPLE"][1] == Tally()
+
+    # Tallies by scope.
+
+    def _tallies(self, **condition: str) -> dict[tuple[str, str], Tally]:
+        return self.read(lambda t: t.products.tallies(**condition))
+
+    def _place(self, *orders: PurchaseOrder) -> None:
+        self.given(*orders)
+        changes = [change for order in orders for change in tally_changes(None, order)]
+        self.write(lambda t: t.products.tally(changes))
+
+    def test_tallies_sum_up_what_happened(self) -> None:
+        """`tallies` sums by partner and product: first sale, last sale and last report."""
+        first = a_line(
+            "Z",
+            10,
+            procured=8,
+            sold=6,
+            returned=1,
+            sent_back=2,
+            written_off=1,
+            settled=5,
+            gross_sales_minor=_BIG,
+            returns_minor=7,
+            first_sale_at=NOW,
+            last_sale_at=NOW + 3 * _TICK,
+        )
+        second = evolve(first, first_sale_at=NOW + _TICK, last_sale_at=NOW + 2 * _TICK)
+        self._place(
+            an_order("D-1", "green-farm", first, a_line("A", 4), state=OrderState.ON_SALE),
+            an_order("D-2", "green-farm", second, state=OrderState.SETTLED, last_report_at=NOW),
+            an_order("D-3", "green-farm", a_line("A", 3), last_report_at=NOW - _TICK),
+            an_order("D-4", "a-farm", a_line("X", 1)),
+        )
+        found = self._tallies()
+        assert found == {
+            ("a-farm", "X"): Tally(ordered=1),
+            ("green-farm", "A"): Tally(ordered=7, last_report_at=NOW - _TICK),
+            ("green-farm", "Z"): Tally(
+                20, 16, 12, 2, 4, 2, 10, 2 * _BIG, 14, NOW, NOW + 3 * _TICK, NOW
+            ),
+        }
+        assert list(found) == sorted(found)
+
+    def test_tallies_of_void_orders_have_nothing_ordered(self) -> None:
+        """An order that was rejected, cancelled or expired was never ordered, but reported on."""
+        orders = [an_order(f"D-{i}") for i in range(4)]
+        self._place(*orders)
+        void = (OrderState.REJECTED, OrderState.CANCELLED, OrderState.EXPIRED)
+        ended = [
+            evolve(order, state=state, last_report_at=NOW)
+            for order, state in zip(orders, void, strict=False)
+        ]
+        changes = [
+            change
+            for before, after in zip(orders, ended, strict=False)
+            for change in tally_changes(before, after)
+        ]
+        self.write(lambda t: t.products.tally(changes))
+        assert self._tallies() == {("green-farm", "APPLE"): Tally(ordered=10, last_report_at=NOW)}
+
+    def test_tallies_meet_every_condition(self) -> None:
+        """Partner, sales partner and business line narrow them down, together too."""
+        self._place(
+            an_order("D-1", "green-farm", a_line("A", 1)),
+            an_order("D-2", "green-farm", a_line("A", 2), business_line="corporate"),
+            an_order("D-3", "green-farm", a_line("A", 4), sales_partner_id="sp-wang"),
+            an_order("D-4", "other-farm", a_line("B", 8), sales_partner_id="sp-wang"),
+        )
+
+        def ordered(**condition: str) -> dict[str, int]:
+            return {key[1]: tally.ordered for key, tally in self._tallies(**condition).items()}
+
+        assert ordered() == {"A": 7, "B": 8}
+        assert ordered(partner_id="green-farm") == {"A": 7}
+        assert ordered(sales_partner_id="sp-wang") == {"A": 4, "B": 8}
+        assert ordered(business_line="retail") == {"A": 5, "B": 8}
+        assert ordered(partner_id="green-farm", sales_partner_id="sp-li") == {"A": 3}
+        assert ordered(
+            partner_id="green-farm", sales_partner_id="sp-li", business_line="corporate"
+        ) == {"A": 2}
+        assert ordered(partner_id="nobody") == {}
+
+    def test_a_mixture_of_changes_is_added_up(self) -> None:
+        """Orders that begin beside others that go on, in any order, are summed in each scope."""
+        self.given(a_product("A"), a_product("B"))
+        changes = [
+            a_tally_change(Tally(ordered=5), "B"),
+            a_tally_change(Tally(7, 6, 2, gross_sales_minor=9, last_report_at=NOW), "A"),
+            a_tally_change(Tally(ordered=1), "B", sales_partner_id="sp-wang"),
+            a_tally_change(Tally(ordered=2), "B"),
+            a_tally_change(Tally(ordered=3), "A", business_line="corporate"),
+        ]
+        self.write(lambda t: t.products.tally(changes))
+        self.write(lambda t: t.products.tally(changes))
+        twice = [each for each in changes for _ in range(2)]
+        stored = self.read(lambda t: t.products.get("green-farm", ["A", "B"]))
+        for field in ("partner_id", "sales_partner_id", "business_line"):
+            for value in {getattr(each, field) for each in twice}:
+                chosen = [each for each in twice if getattr(each, field) == value]
+                sums = added_up(
+                    ((each.partner_id, each.product_number), each.change) for each in chosen
+                )
+                assert self._tallies(**{field: value}) == dict(sums)
+        for (_, number), tally in self._tallies().items():
+            assert stored[number][1] == tally
+
+    def test_what_cannot_be_a_number_is_not_found(self) -> None:
+        """No text at all (half a surrogate pair) finds nothing."""
+        self.given(a_product())
         assert self.read(lambda t: t.products.owners(["\ud83c", "APPLE"])) == {
             "APPLE": "green-farm"
         }
         assert self.read(lambda t: t.orders.get(["\ud83c:green-farm"])) == {}
         assert self.read(lambda t: t.partners.decisions("\ud83c")) == []
-
-    def test_a_renamed_product_is_found_by_its_new_name(self) -> None:
-        """After a save, the old name leads nowhere."""
-        self.given(a_product(name="苹果"))
-        self._save_products(a_product(name="香梨"))
-        assert self._found("苹果") == []
-        assert self._found("香梨") == [(0, "APPLE")]
 
     # Sales partners.
 
@@ -341,8 +433,14 @@ class CatalogueBooksContract(StorageCase):
         """A rule comes back equal, of whatever form."""
         rules = [
             a_rule("bare"),
-            a_rule("percent", amount=Percent(percent=Decimal("12.5"), minimum="1.00", cap="9.99")),
-            a_rule("unit", amount=PerUnit(value="0.123456"), currency="JPY"),
+            a_rule(
+                "percent",
+                scope="business_line:a",
+                amount=Percent(percent=Decimal("12.5"), minimum="1.00", cap="9.99"),
+            ),
+            a_rule(
+                "unit", scope="business_line:b", amount=PerUnit(value="0.123456"), currency="JPY"
+            ),
             a_rule(
                 "ladder",
                 scope="product:苹果 №1",
@@ -376,6 +474,17 @@ class CatalogueBooksContract(StorageCase):
             assert read.digest() == rule.digest()
         assert self._rule("bare", 2) is None
         assert self._rule("none", 1) is None
+
+    def test_one_rule_holds_for_a_scope_and_date(self) -> None:
+        """Another rule of the same scope and date cannot be added; a later version of it can."""
+        self._add_rule(a_rule("one"))
+        with raises(DuplicateKey):
+            self._add_rule(a_rule("other"))
+        assert self._rule("other", 1) is None
+        self._add_rule(a_rule("one", version=2))
+        self._add_rule(a_rule("other", scope="business_line:retail"))
+        self._add_rule(a_rule("other", version=2, effective_from=TODAY + timedelta(days=99)))
+        assert len(self.read(lambda t: t.rules.of_scopes(["all", "business_line:retail"]))) == 4
 
     def test_rules_are_found_by_scope(self) -> None:
         """`of_scopes` gives every version of every rule with one of the scopes."""

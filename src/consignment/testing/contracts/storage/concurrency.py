@@ -19,6 +19,7 @@ from consignment.testing.builders import (
     a_fact,
     a_message,
     a_product,
+    a_tally_change,
     an_entry,
     an_order,
 )
@@ -46,8 +47,8 @@ class ConcurrencyContract(StorageCase):
         self.write(lambda t: t.quotas.put(Quota("total", "CNY", 10**6), None))
 
         def work(t: Transaction) -> None:
-            t.products.tally("green-farm", {"APPLE": Tally(ordered=1, gross_sales_minor=3)})
-            t.quotas.change({("total", "CNY"): 5}, "green-farm")
+            t.products.tally([a_tally_change(Tally(ordered=1, gross_sales_minor=3))])
+            t.quotas.change({"green-farm": {("total", "CNY"): 5}})
             t.journal.append([a_fact()])
 
         def often() -> None:
@@ -68,7 +69,7 @@ class ConcurrencyContract(StorageCase):
 
         def attempt() -> bool:
             try:
-                self.write(lambda t: t.quotas.change({("total", "CNY"): 190}, "green-farm"))
+                self.write(lambda t: t.quotas.change({"green-farm": {("total", "CNY"): 190}}))
             except StaleWrite:
                 return False
             return True

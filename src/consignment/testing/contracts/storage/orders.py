@@ -9,7 +9,6 @@ from attrs import evolve
 
 from consignment.domain.errors import DuplicateKey, StaleWrite
 from consignment.domain.order import OrderState
-from consignment.domain.progress import Tally
 from consignment.testing.builders import (
     NOW,
     a_demand_record,
@@ -257,73 +256,6 @@ class OrderBooksContract(StorageCase):
         assert [order.demand_id for order in found] == ["Y"]
         assert found[0].lines == an_order().lines
         assert not self.read(lambda t: t.orders.of_sales_partner("none"))
-
-    def _tallies(self, **condition: str) -> dict[tuple[str, str], Tally]:
-        return self.read(lambda t: t.orders.tallies(**condition))
-
-    def test_tallies_of_orders_sum_up_what_happened(self) -> None:
-        """`tallies` sums orders by partner and product: first sale, last sale and last report."""
-        first = a_line(
-            "Z",
-            10,
-            procured=8,
-            sold=6,
-            returned=1,
-            sent_back=2,
-            written_off=1,
-            settled=5,
-            gross_sales_minor=_BIG,
-            returns_minor=7,
-            first_sale_at=NOW,
-            last_sale_at=NOW + 3 * _TICK,
-        )
-        second = evolve(first, first_sale_at=NOW + _TICK, last_sale_at=NOW + 2 * _TICK)
-        self.given(
-            an_order("D-1", "green-farm", first, a_line("A", 4), state=OrderState.ON_SALE),
-            an_order("D-2", "green-farm", second, state=OrderState.SETTLED, last_report_at=NOW),
-            an_order("D-3", "green-farm", a_line("A", 3), last_report_at=NOW - _TICK),
-            an_order("D-4", "a-farm", a_line("X", 1)),
-        )
-        found = self._tallies()
-        assert found == {
-            ("a-farm", "X"): Tally(ordered=1),
-            ("green-farm", "A"): Tally(ordered=7, last_report_at=NOW - _TICK),
-            ("green-farm", "Z"): Tally(
-                20, 16, 12, 2, 4, 2, 10, 2 * _BIG, 14, NOW, NOW + 3 * _TICK, NOW
-            ),
-        }
-        assert list(found) == sorted(found)
-
-    def test_tallies_of_void_orders_have_nothing_ordered(self) -> None:
-        """An order that was rejected, cancelled or expired was never ordered, but reported on."""
-        void = (OrderState.REJECTED, OrderState.CANCELLED, OrderState.EXPIRED)
-        self.given(
-            *(an_order(f"D-{state}", state=state, last_report_at=NOW) for state in void),
-            an_order("D-0"),
-        )
-        assert self._tallies() == {("green-farm", "APPLE"): Tally(ordered=10, last_report_at=NOW)}
-
-    def test_tallies_of_orders_meet_every_condition(self) -> None:
-        """Partner, sales partner and business line narrow the orders down, together too."""
-        self.given(
-            an_order("D-1", "green-farm", a_line("A", 1)),
-            an_order("D-2", "green-farm", a_line("A", 2), business_line="corporate"),
-            an_order("D-3", "green-farm", a_line("A", 4), sales_partner_id="sp-wang"),
-            an_order("D-4", "other-farm", a_line("B", 8), sales_partner_id="sp-wang"),
-        )
-
-        def ordered(**condition: str) -> dict[str, int]:
-            return {key[1]: tally.ordered for key, tally in self._tallies(**condition).items()}
-
-        assert ordered() == {"A": 7, "B": 8}
-        assert ordered(partner_id="green-farm") == {"A": 7}
-        assert ordered(sales_partner_id="sp-wang") == {"A": 4, "B": 8}
-        assert ordered(business_line="retail") == {"A": 5, "B": 8}
-        assert ordered(partner_id="green-farm", sales_partner_id="sp-li") == {"A": 3}
-        assert ordered(
-            partner_id="green-farm", sales_partner_id="sp-li", business_line="corporate"
-        ) == {"A": 2}
-        assert ordered(partner_id="nobody") == {}
 
     def test_last_acceptance_of_a_partner(self) -> None:
         """`last_accepted_at` gives the latest acceptance not after an instant, included."""

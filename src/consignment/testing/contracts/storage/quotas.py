@@ -36,7 +36,7 @@ class QuotaBookContract(StorageCase):
 
     def _change_quotas(self, amounts: dict[str, int]) -> None:
         changes = {(scope, "CNY"): amount for scope, amount in amounts.items()}
-        self.write(lambda t: t.quotas.change(changes, "green-farm"))
+        self.write(lambda t: t.quotas.change({"green-farm": changes}))
 
     def test_quotas_are_listed_by_scope_and_currency(self) -> None:
         """`list` gives every quota as it is, ordered by scope, then currency."""

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from consignment.domain.errors import DuplicateKey, StaleWrite, StorageReadOnly
 from consignment.domain.message import IntentState, Message
-from consignment.domain.progress import Tally
+from consignment.domain.progress import Tally, tally_changes
 from consignment.domain.settlement import CreditState
 from consignment.testing.builders import (
     NOW,
@@ -68,6 +68,7 @@ def _add_everything(t: Transaction) -> None:
     t.quotas.put(a_quota(), None)
     t.orders.add_demands([a_demand_record()])
     t.orders.add([order])
+    t.products.tally(tally_changes(None, order))
     t.reports.add([a_record()])
     t.settlements.add([a_settlement()])
     t.journal.append([a_fact()])
@@ -128,6 +129,14 @@ class TransactionContract(StorageCase):
         assert self.write(lambda _: 42) == 42
         assert self.read(lambda _: "answer") == "answer"
 
+    def test_the_place_of_a_write_changes_nothing_of_it(self) -> None:
+        """A write may be told whose rows it mainly changes; whatever it is told, it does all."""
+        for partner_id in (None, "green-farm", "other-farm", "nobody", "\ud83c"):
+            self.storage.write(lambda t: t.journal.append([a_fact()]), partner_id=partner_id)
+        self.storage.write(_add_everything, partner_id="other-farm")
+        assert all(self.read(_everything))
+        assert len(self.read(lambda t: t.journal.read())) == 6
+
     def test_a_new_store_is_empty(self) -> None:
         """A new store holds nothing, and says so without raising."""
         assert not any(self.read(_everything))
@@ -155,7 +164,7 @@ class TransactionContract(StorageCase):
             i for i, (one, other) in enumerate(zip(before, changed, strict=True)) if one == other
         ]
         # The policy's first version, the registration, the owner, and the demand stay.
-        assert same == [1, 3, 6, 11]
+        assert same == [1, 3, 6, 12]
 
     def test_what_was_committed_stays(self) -> None:
         """What `write` has returned from is seen by every later transaction."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects.mysql import LONGTEXT
 
 if TYPE_CHECKING:
     from sqlalchemy.types import TypeEngine
@@ -34,6 +35,11 @@ def _long_id() -> TypeEngine[str]:
     )
 
 
+def _text() -> TypeEngine[str]:
+    # MariaDB's TEXT ends at 64 KB.
+    return sa.Text().with_variant(LONGTEXT(), "mariadb")
+
+
 def upgrade() -> None:
     op.create_table(
         "decisions",
@@ -42,22 +48,24 @@ def upgrade() -> None:
         sa.Column("partner_id", _id(64), nullable=False),
         sa.Column("decision", sa.String(16), nullable=False),
         sa.Column("decided_at", sa.BigInteger(), nullable=False),
-        sa.Column("content", sa.Text(), nullable=False),
+        sa.Column("content", _text(), nullable=False),
         sa.CheckConstraint("sequence >= 1", name=op.f("ck_decisions_sequence_positive")),
         sa.PrimaryKeyConstraint("request_id", "sequence", "partner_id", name=op.f("pk_decisions")),
         info={"placement": "partner"},
         mariadb_charset="utf8mb4",
+        if_not_exists=True,
     )
     op.create_table(
         "demands",
         sa.Column("demand_id", _id(64), nullable=False),
         sa.Column("digest", sa.String(64), nullable=False),
-        sa.Column("order_ids", sa.Text(), nullable=False),
+        sa.Column("order_ids", _text(), nullable=False),
         sa.Column("placed_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("demand_id", name=op.f("pk_demands")),
         info={"placement": "bank"},
         mariadb_charset="utf8mb4",
         sqlite_with_rowid=False,
+        if_not_exists=True,
     )
     op.create_table(
         "journal",
@@ -68,11 +76,12 @@ def upgrade() -> None:
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("order_id", _id(129), nullable=True),
         sa.Column("actor", sa.String(200), nullable=True),
-        sa.Column("data", sa.Text(), nullable=False),
+        sa.Column("data", _text(), nullable=False),
         sa.PrimaryKeyConstraint("entry_id", "entry_no", "partner_id", name=op.f("pk_journal")),
         info={"placement": "partner"},
         mariadb_charset="utf8mb4",
         sqlite_with_rowid=False,
+        if_not_exists=True,
     )
     op.create_index(
         "ix_journal_order_id",
@@ -81,6 +90,7 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("order_id IS NOT NULL"),
         postgresql_where=sa.text("order_id IS NOT NULL"),
+        if_not_exists=True,
     )
     op.create_table(
         "ledger_balances",
@@ -98,6 +108,7 @@ def upgrade() -> None:
         info={"placement": "partner"},
         mariadb_charset="utf8mb4",
         sqlite_with_rowid=False,
+        if_not_exists=True,
     )
     op.create_table(
         "ledger_entries",
@@ -111,6 +122,7 @@ def upgrade() -> None:
         info={"placement": "partner"},
         mariadb_charset="utf8mb4",
         sqlite_with_rowid=False,
+        if_not_exists=True,
     )
     op.create_table(
         "outbox",
@@ -123,15 +135,16 @@ def upgrade() -> None:
         sa.Column("due_at", sa.BigInteger(), nullable=False),
         sa.Column("leased", sa.Boolean(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("last_error", sa.Text(), nullable=True),
+        sa.Column("last_error", _text(), nullable=True),
         sa.Column("done_at", sa.BigInteger(), nullable=True),
-        sa.Column("intent", sa.Text(), nullable=False),
+        sa.Column("intent", _text(), nullable=False),
         sa.Column("claim_at", sa.BigInteger(), nullable=True),
         sa.Column("holds_at", sa.BigInteger(), nullable=True),
         sa.CheckConstraint("attempts >= 0", name=op.f("ck_outbox_attempts_not_negative")),
         sa.PrimaryKeyConstraint("entry_id", "partner_id", name=op.f("pk_outbox")),
         info={"placement": "partner"},
         mariadb_charset="utf8mb4",
+        if_not_exists=True,
     )
     op.create_index(
         "ix_outbox_kind_claim_at_position_entry_id",
@@ -140,6 +153,7 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("claim_at IS NOT NULL"),
         postgresql_where=sa.text("claim_at IS NOT NULL"),
+        if_not_exists=True,
     )
     op.create_index(
         "ix_outbox_partner_id_stream_holds_at",
@@ -148,6 +162,7 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("holds_at IS NOT NULL"),
         postgresql_where=sa.text("holds_at IS NOT NULL"),
+        if_not_exists=True,
     )
     op.create_table(
         "partner_quotas",
@@ -166,6 +181,7 @@ def upgrade() -> None:
         info={"placement": "partner"},
         mariadb_charset="utf8mb4",
         sqlite_with_rowid=False,
+        if_not_exists=True,
     )
     op.create_table(
         "partners",
@@ -177,23 +193,25 @@ def upgrade() -> None:
         sa.Column("account_bank", sa.String(64), nullable=False),
         sa.Column("account_currency", sa.String(3), nullable=False),
         sa.Column("status", sa.String(16), nullable=False),
-        sa.Column("admissions", sa.Text(), nullable=False),
+        sa.Column("admissions", _text(), nullable=False),
         sa.Column("exited_for_cause", sa.Boolean(), nullable=False),
         sa.Column("review_on", sa.String(10), nullable=True),
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("partner_id", name=op.f("pk_partners")),
         info={"placement": "partner"},
         mariadb_charset="utf8mb4",
+        if_not_exists=True,
     )
     op.create_table(
         "policies",
         sa.Column("version", _id(64), nullable=False),
         sa.Column("entry_id", _id(32), nullable=False),
         sa.Column("added_at", sa.BigInteger(), nullable=False),
-        sa.Column("content", sa.Text(), nullable=False),
+        sa.Column("content", _text(), nullable=False),
         sa.PrimaryKeyConstraint("version", name=op.f("pk_policies")),
         info={"placement": "reference"},
         mariadb_charset="utf8mb4",
+        if_not_exists=True,
     )
     op.create_table(
         "product_numbers",
@@ -203,6 +221,7 @@ def upgrade() -> None:
         info={"placement": "bank"},
         mariadb_charset="utf8mb4",
         sqlite_with_rowid=False,
+        if_not_exists=True,
     )
     op.create_table(
         "quotas",
@@ -216,6 +235,7 @@ def upgrade() -> None:
         info={"placement": "bank"},
         mariadb_charset="utf8mb4",
         sqlite_with_rowid=False,
+        if_not_exists=True,
     )
     op.create_table(
         "registrations",
@@ -225,6 +245,7 @@ def upgrade() -> None:
         info={"placement": "bank"},
         mariadb_charset="utf8mb4",
         sqlite_with_rowid=False,
+        if_not_exists=True,
     )
     op.create_table(
         "reports",
@@ -238,15 +259,16 @@ def upgrade() -> None:
         sa.Column("occurred_at", sa.BigInteger(), nullable=True),
         sa.Column("received_at", sa.BigInteger(), nullable=False),
         sa.Column("outcome", sa.String(16), nullable=False),
-        sa.Column("reasons", sa.Text(), nullable=True),
-        sa.Column("details", sa.Text(), nullable=True),
+        sa.Column("reasons", _text(), nullable=True),
+        sa.Column("details", _text(), nullable=True),
         sa.Column("sales_partner_id", _id(64), nullable=True),
-        sa.Column("effect", sa.Text(), nullable=True),
+        sa.Column("effect", _text(), nullable=True),
         sa.Column("pushed_slot", sa.BigInteger(), nullable=True),
         sa.Column("push_to", _id(64), nullable=True),
         sa.PrimaryKeyConstraint("partner_id", "report_id", name=op.f("pk_reports")),
         info={"placement": "partner"},
         mariadb_charset="utf8mb4",
+        if_not_exists=True,
     )
     op.create_index(
         "ix_reports_partner_id_order_id",
@@ -255,6 +277,7 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("order_id IS NOT NULL"),
         postgresql_where=sa.text("order_id IS NOT NULL"),
+        if_not_exists=True,
     )
     op.create_index(
         "ix_reports_push_to",
@@ -263,6 +286,7 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("push_to IS NOT NULL"),
         postgresql_where=sa.text("push_to IS NOT NULL"),
+        if_not_exists=True,
     )
     op.create_table(
         "rules",
@@ -270,13 +294,14 @@ def upgrade() -> None:
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("scope", _id(80), nullable=False),
         sa.Column("added_at", sa.BigInteger(), nullable=False),
-        sa.Column("content", sa.Text(), nullable=False),
+        sa.Column("content", _text(), nullable=False),
         sa.CheckConstraint("version >= 1", name=op.f("ck_rules_version_positive")),
         sa.PrimaryKeyConstraint("rule_id", "version", name=op.f("pk_rules")),
         info={"placement": "reference"},
         mariadb_charset="utf8mb4",
+        if_not_exists=True,
     )
-    op.create_index("ix_rules_scope", "rules", ["scope"], unique=False)
+    op.create_index("ix_rules_scope", "rules", ["scope"], unique=False, if_not_exists=True)
     op.create_table(
         "sales_partners",
         sa.Column("sales_partner_id", _id(64), nullable=False),
@@ -293,9 +318,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("sales_partner_id", name=op.f("pk_sales_partners")),
         info={"placement": "bank"},
         mariadb_charset="utf8mb4",
+        if_not_exists=True,
     )
     op.create_index(
-        "ix_sales_partners_next_push_at", "sales_partners", ["next_push_at"], unique=False
+        "ix_sales_partners_next_push_at",
+        "sales_partners",
+        ["next_push_at"],
+        unique=False,
+        if_not_exists=True,
     )
     op.create_table(
         "ledger_postings",
@@ -322,6 +352,7 @@ def upgrade() -> None:
         info={"placement": "partner"},
         mariadb_charset="utf8mb4",
         sqlite_with_rowid=False,
+        if_not_exists=True,
     )
     op.create_table(
         "orders",
@@ -340,7 +371,7 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.BigInteger(), nullable=True),
         sa.Column("end_reason", sa.String(500), nullable=True),
         sa.Column("last_report_at", sa.BigInteger(), nullable=True),
-        sa.Column("expenses", sa.Text(), nullable=True),
+        sa.Column("expenses", _text(), nullable=True),
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["partner_id"], ["partners.partner_id"], name=op.f("fk_orders_partners")
@@ -348,6 +379,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("order_id", "partner_id", name=op.f("pk_orders")),
         info={"placement": "partner"},
         mariadb_charset="utf8mb4",
+        if_not_exists=True,
     )
     op.create_index(
         "ix_orders_partner_id_accepted_at",
@@ -356,6 +388,7 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("accepted_at IS NOT NULL"),
         postgresql_where=sa.text("accepted_at IS NOT NULL"),
+        if_not_exists=True,
     )
     op.create_index(
         "ix_orders_sales_partner_id",
@@ -364,8 +397,15 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("state IN ('accepted', 'procuring', 'on_sale')"),
         postgresql_where=sa.text("state IN ('accepted', 'procuring', 'on_sale')"),
+        if_not_exists=True,
     )
-    op.create_index("ix_orders_state_order_id", "orders", ["state", "order_id"], unique=False)
+    op.create_index(
+        "ix_orders_state_order_id",
+        "orders",
+        ["state", "order_id"],
+        unique=False,
+        if_not_exists=True,
+    )
     op.create_table(
         "products",
         sa.Column("partner_id", _id(64), nullable=False),
@@ -380,7 +420,7 @@ def upgrade() -> None:
         sa.Column("category", sa.String(100), nullable=True),
         sa.Column("on_sale_from", sa.String(10), nullable=True),
         sa.Column("on_sale_until", sa.String(10), nullable=True),
-        sa.Column("attributes", sa.Text(), nullable=True),
+        sa.Column("attributes", _text(), nullable=True),
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.Column("ordered", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("procured", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
@@ -432,6 +472,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("partner_id", "number", name=op.f("pk_products")),
         info={"placement": "partner"},
         mariadb_charset="utf8mb4",
+        if_not_exists=True,
     )
     op.create_index(
         "ix_products_name_key",
@@ -439,6 +480,7 @@ def upgrade() -> None:
         ["name_key", "number"],
         unique=False,
         mariadb_length={"name_key": 200},
+        if_not_exists=True,
     )
     op.create_table(
         "order_lines",
@@ -508,6 +550,7 @@ def upgrade() -> None:
         info={"placement": "partner"},
         mariadb_charset="utf8mb4",
         sqlite_with_rowid=False,
+        if_not_exists=True,
     )
     op.create_table(
         "settlements",
@@ -520,11 +563,11 @@ def upgrade() -> None:
         sa.Column("settled_at", sa.BigInteger(), nullable=False),
         sa.Column("net_sales_minor", sa.BigInteger(), nullable=False),
         sa.Column("cost_of_goods_minor", sa.BigInteger(), nullable=False),
-        sa.Column("deductions", sa.Text(), nullable=False),
+        sa.Column("deductions", _text(), nullable=False),
         sa.Column("base_minor", sa.BigInteger(), nullable=False),
         sa.Column("pool_minor", sa.BigInteger(), nullable=False),
-        sa.Column("rules", sa.Text(), nullable=False),
-        sa.Column("explanation", sa.Text(), nullable=False),
+        sa.Column("rules", _text(), nullable=False),
+        sa.Column("explanation", _text(), nullable=False),
         sa.CheckConstraint("pool_minor >= 0", name=op.f("ck_settlements_pool_minor_not_negative")),
         sa.CheckConstraint("sequence >= 1", name=op.f("ck_settlements_sequence_positive")),
         sa.ForeignKeyConstraint(
@@ -535,6 +578,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("order_id", "sequence", "partner_id", name=op.f("pk_settlements")),
         info={"placement": "partner"},
         mariadb_charset="utf8mb4",
+        if_not_exists=True,
     )
     op.create_table(
         "settlement_shares",
@@ -567,6 +611,7 @@ def upgrade() -> None:
         info={"placement": "partner"},
         mariadb_charset="utf8mb4",
         sqlite_with_rowid=False,
+        if_not_exists=True,
     )
 
 

@@ -16,9 +16,21 @@ if TYPE_CHECKING:
     from sqlalchemy.types import TypeEngine
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
+
+_COUNTS = (
+    "ordered",
+    "procured",
+    "sold",
+    "returned",
+    "sent_back",
+    "written_off",
+    "settled",
+    "gross_sales_minor",
+    "returns_minor",
+)
 
 
 # A migration stands by itself: what a later release does to the types in `tables` is not its
@@ -90,19 +102,6 @@ def upgrade() -> None:
     )
     _fill_tallies()
     _fill_rule_dates()
-
-
-_COUNTS = (
-    "ordered",
-    "procured",
-    "sold",
-    "returned",
-    "sent_back",
-    "written_off",
-    "settled",
-    "gross_sales_minor",
-    "returns_minor",
-)
 
 
 def _fill_tallies() -> None:
