@@ -11,9 +11,9 @@ import atexit
 import os
 from contextlib import contextmanager
 from functools import cache
-from shutil import copyfile
-from tempfile import mkdtemp
 from pathlib import Path
+from shutil import copyfile, rmtree
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 import pytest
@@ -91,7 +91,7 @@ def needed(engine: str) -> None:
         pytest.skip(why)
 
 
-def _left_behind(engine: str, name: str) -> bool:
+def _left_behind(name: str) -> bool:
     process = name.removeprefix(_PREFIX).partition("_")[0]
     if not name.startswith(_PREFIX) or not process.isdecimal():
         return False
@@ -114,7 +114,7 @@ def _tidied(engine: str) -> None:
     with admin(engine).connect() as connection:
         names = [str(row[0]) for row in connection.execute(text(listing[engine]))]
     for name in names:
-        if _left_behind(engine, name):
+        if _left_behind(name):
             _drop(engine, name)
 
 
@@ -126,7 +126,9 @@ def _create(engine: str, name: str) -> str:
     }
     with admin(engine).connect() as connection:
         connection.execute(text(making[engine]))
-    return address(engine).set(drivername=engine, database=name).render_as_string(False)
+    return (
+        address(engine).set(drivername=engine, database=name).render_as_string(hide_password=False)
+    )
 
 
 def _drop(engine: str, name: str) -> None:
@@ -139,7 +141,7 @@ def _drop(engine: str, name: str) -> None:
 def _template() -> Path:
     """Make a SQLite file with the schema, to be copied."""
     path = Path(mkdtemp(prefix=_PREFIX)) / "empty.db"
-    atexit.register(lambda: (path.unlink(missing_ok=True), path.parent.rmdir()))
+    atexit.register(rmtree, path.parent, ignore_errors=True)
     upgrade(f"sqlite:///{path}")
     return path
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consignment.adapters.files import Kind, Limits, open_product_rows
@@ -170,6 +170,7 @@ def test_without_the_extra_the_refusal_names_it(
     assert (told["code"], told["extra"]) == ("extra_missing", "consignment[parquet]")
 
 
+@settings(deadline=None)  # files are written
 @given(st.integers(0, 10_000), st.binary(min_size=1, max_size=4))
 def test_any_bytes_are_rows_or_refused(
     tmp_path_factory: pytest.TempPathFactory, at: int, data: bytes

@@ -38,7 +38,6 @@ from consignment.domain.errors import (
     StorageReadOnly,
     StorageUnusable,
 )
-
 from tests.adapters.schemas import at_revision, connected, definitions
 from tests.engines import scratch
 

@@ -308,7 +308,7 @@ products: Final = _table(
     _need("name", String(200)),
     # The name as it is searched; one character may become eighteen in it.
     _need("name_key", _long_id()),
-    _need("unit", String(16)),
+    _need("unit", _id(16)),
     _need("unit_places", SmallInteger()),
     _need("currency", String(3)),
     _need("agreed_price_minor", BigInteger()),

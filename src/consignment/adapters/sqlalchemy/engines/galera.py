@@ -84,9 +84,9 @@ _gates = Table(
     mariadb_engine="InnoDB",
     mariadb_charset="utf8mb4",
 )
-#: Touches partners' gates, each given as (partner id, 1): who places orders with a partner passes it, and so does who changes
-#: whether the partner may have them. The partner's own row would not do: whoever refers to it by a
-#: foreign key (an import of products) would be given up for each order that is placed.
+#: Passes partners' gates, each given as (partner id, 1): so does who places orders with a partner,
+#: and who changes whether the partner may have them. The partner's own row would not do: whoever
+#: refers to it by a foreign key (an import of products) would be given up for each order.
 _passing = mysql.insert(_gates)
 PARTNER_GATES = Statement(
     _passing.on_duplicate_key_update(passed=_gates.c.passed + _passing.inserted.passed)

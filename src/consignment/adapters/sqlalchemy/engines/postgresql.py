@@ -98,7 +98,10 @@ class PostgresqlDatabase(ServerDatabase):
     def __init__(self, url: URL, *, busy_timeout_s: float) -> None:
         address = url.set(drivername="postgresql+psycopg", query={})
         super().__init__(
-            address, _options(url, busy_timeout_s), busy_timeout_s=busy_timeout_s, paramstyle="pyformat"
+            address,
+            _options(url, busy_timeout_s),
+            busy_timeout_s=busy_timeout_s,
+            paramstyle="pyformat",
         )
 
     def begin(self, connection: PoolProxiedConnection, *, writing: bool) -> None:

@@ -412,7 +412,7 @@ def upgrade() -> None:
         sa.Column("number", _id(64), nullable=False),
         sa.Column("name", sa.String(200), nullable=False),
         sa.Column("name_key", _long_id(), nullable=False),
-        sa.Column("unit", sa.String(16), nullable=False),
+        sa.Column("unit", _id(16), nullable=False),
         sa.Column("unit_places", sa.SmallInteger(), nullable=False),
         sa.Column("currency", sa.String(3), nullable=False),
         sa.Column("agreed_price_minor", sa.BigInteger(), nullable=False),
