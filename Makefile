@@ -3,6 +3,7 @@
 #   make demo    the business from admission to credited profit, in one go
 #   make test    the tests, docs and README included
 #   make check   lint, format, types, arrows
+#   make cluster the tests on three Galera nodes: needs mariadbd, galera and rsync, not as a service
 #   make bench   the benchmarks
 #   make lock    write requirements/*.txt anew; `make lock LOCK_FLAGS=--upgrade` takes newer releases
 #   make clean   remove all that was generated, .venv included
@@ -34,7 +35,7 @@ MADE := $(VENV)/.made
 RUN := $(VENV)/.run
 DEV := $(VENV)/.dev
 
-.PHONY: demo test check bench lock clean
+.PHONY: demo test check cluster bench lock clean
 
 demo: $(RUN)
 	$(BIN)/consignment demo
@@ -47,6 +48,9 @@ check: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+cluster: $(DEV)
+	CONSIGNMENT_CLUSTER=1 $(BIN)/python -m pytest -n0 -s tests/cluster
 
 bench: $(DEV)
 	$(BIN)/python -m benchmarks $(BENCH_FLAGS)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from consignment.adapters.memory import ManualClock, MemoryMessaging
-from consignment.adapters.sqlalchemy import Ledger, SqlStorage, upgrade
+from consignment.adapters.sqlalchemy import Ledger, SqlStorage
 from consignment.desk import Consignment
 from consignment.domain.money import Money
 from consignment.domain.order import ConsignmentDemand, DemandLine
@@ -45,9 +45,9 @@ _GOODS = ["苹果", "红枣", "核桃", "香梨", "葡萄干", "瓜子", "石榴
 _GRADES = ["特级", "一级", "二级", "精选", "有机", "礼盒", "家庭装", "散装"]
 
 
-def opened(path: Path) -> Consignment:
-    """Open the desk on a SQLite file, with messages kept in memory; the clock stands still."""
-    storage = SqlStorage.open(f"sqlite:///{path}")
+def opened(url: str) -> Consignment:
+    """Open the desk on a database, with messages kept in memory; the clock stands still."""
+    storage = SqlStorage.open(url)
     return Consignment(
         storage=storage,
         messaging=MemoryMessaging(),
@@ -56,10 +56,9 @@ def opened(path: Path) -> Consignment:
     )
 
 
-def founded(path: Path) -> Path:
+def founded(url: str) -> str:
     """Make a bank with an admitted partner, a sales partner, a rule and a quota."""
-    upgrade(f"sqlite:///{path}")
-    with opened(path) as desk:
+    with opened(url) as desk:
         desk.admission.set_policy(a_policy())
         request = an_admission_request(request_id="A-1")
         details = evolve(request.partner, partner_id=PARTNER)
@@ -76,7 +75,7 @@ def founded(path: Path) -> Path:
         desk.sales_partners.add(
             evolve(a_sales_partner(), sales_partner_id=SALES_PARTNER, push_schedule=None)
         )
-        desk.quotas.set([Quota.of("total", Money.of("999999999.00", "CNY"))])
+        desk.quotas.set([Quota.of("total", Money.of("9999999999999.00", "CNY"))])
         desk.settlement.add_rule(
             SettlementRule(
                 rule_id="rule",
@@ -95,7 +94,7 @@ def founded(path: Path) -> Path:
                 ],
             )
         )
-    return path
+    return url
 
 
 def product_lines(count: int) -> Iterator[str]:
@@ -115,27 +114,29 @@ def product_file(path: Path, count: int) -> Path:
     return path
 
 
-def stocked(path: Path, count: int) -> Path:
+def stocked(url: str, count: int) -> str:
     """Import so many products."""
-    with opened(path) as desk:
+    with opened(url) as desk:
         header, *lines = product_lines(count)
         names = header.split(",")
         rows = [dict(zip(names, line.split(","), strict=True)) for line in lines]
         result = desk.catalogue.import_products(PARTNER, rows)
         assert result.created == count, list(result.rejections)[:3]
-    return path
+    return url
 
 
-def demands(count: int, lines: int, products: int) -> list[ConsignmentDemand]:
+def demands(
+    count: int, lines: int, products: int, *, first: int = 0, prefix: str = "D"
+) -> list[ConsignmentDemand]:
     """Give demands of so many lines over so many products."""
     return [
         ConsignmentDemand(
-            f"D-{i:06d}",
+            f"{prefix}-{i:06d}",
             "retail",
             SALES_PARTNER,
             [DemandLine(f"SKU-{(i + k) % products:07d}", "20") for k in range(lines)],
         )
-        for i in range(count)
+        for i in range(first, first + count)
     ]
 
 
@@ -144,24 +145,24 @@ def order_id(demand: ConsignmentDemand) -> str:
     return f"{demand.demand_id}:{PARTNER}"
 
 
-def place(path: Path, wanted: list[ConsignmentDemand]) -> Path:
+def place(url: str, wanted: list[ConsignmentDemand]) -> str:
     """Place demands, and let their messages be delivered."""
-    with opened(path) as desk:
+    with opened(url) as desk:
         for i in range(0, len(wanted), 200):
             desk.dispatch.place_many(wanted[i : i + 200])
         desk.relay.deliver_due()
-    return path
+    return url
 
 
-def report(path: Path, reports: Iterable[PartnerReport]) -> Path:
+def report(url: str, reports: Iterable[PartnerReport]) -> str:
     """Take reports in batches; every one of them has to be taken."""
-    with opened(path) as desk:
+    with opened(url) as desk:
         every = list(reports)
         for i in range(0, len(every), 200):
             answers = desk.reporting.take_many(PARTNER, every[i : i + 200])
             assert all(answer.taken for answer in answers), answers
         desk.relay.deliver_due()
-    return path
+    return url
 
 
 def accepted(wanted: list[ConsignmentDemand]) -> Iterator[PartnerReport]:

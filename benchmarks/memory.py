@@ -9,12 +9,10 @@ from pathlib import Path
 from benchmarks import bank
 
 
-def main(directory: str, count: str) -> None:
+def main(url: str, file: str, count: str) -> None:
     """Import so many rows through the API; print the resident memory's peak in MB."""
-    work = Path(directory)
-    with bank.opened(work / "memory.db") as desk:
-        rows = desk.product_rows(work / "memory.csv")
-        result = desk.catalogue.import_products(bank.PARTNER, rows)
+    with bank.opened(url) as desk:
+        result = desk.catalogue.import_products(bank.PARTNER, desk.product_rows(Path(file)))
         assert result.created == int(count)
         assert sum(1 for _ in result.products) == int(count)
     print(_peak_mb())

@@ -28,12 +28,17 @@ DIALECTS: dict[str, Dialect] = {
     )
 }
 
-#: Statements of one engine only: the full-text index of names, and the rows that stand for locks.
+_SERVERS = frozenset({"postgresql", "mariadb"})
+#: Statements of some engines only: the index of names, and the rows that stand for locks.
 _ONLY_ON = {
-    "names._ADD_TERMS": "sqlite",
-    "names._REMOVE_TERMS": "sqlite",
-    "names._TERMS": "sqlite",
-    "galera.PARTNER_GATES": "mariadb",
+    "names._ADD_TERMS": frozenset({"sqlite"}),
+    "names._REMOVE_TERMS": frozenset({"sqlite"}),
+    "names._TERMS": frozenset({"sqlite"}),
+    "names._ADD_ROWS": _SERVERS,
+    "names._REMOVE_ROWS": _SERVERS,
+    "names._EXACTLY": _SERVERS,
+    "names._PLACES_OF": _SERVERS,
+    "galera.PARTNER_GATES": frozenset({"mariadb"}),
 }
 
 
@@ -76,7 +81,7 @@ def forms(name: str, statement: Statement) -> dict[str, list[str]]:
     """Give all SQL of a statement by engine: for one row, and for many."""
     found = {}
     for engine, dialect in DIALECTS.items():
-        if _ONLY_ON.get(name, engine) != engine:
+        if engine not in _ONLY_ON.get(name.partition("[")[0], DIALECTS):
             continue
         many = statement.many(dialect)
         texts = [text_of(statement, dialect), getattr(many, "text", None)]

@@ -244,6 +244,20 @@ def test_a_cell_without_a_value_to_take_is_a_fault_of_the_row(
     assert [_codes(before), _codes(after), row.line] == [[], [], 3]
 
 
+def test_a_row_of_nothing_but_faults_is_told(tmp_path: Path) -> None:
+    """It is not blank: what a program wrote that calculates no formulas would be lost unseen."""
+    formula = Raw('<c r="{r}"><f>1+1</f></c>')
+    error = Raw('<c r="{r}" t="e"><v>#REF!</v></c>')
+    rows: list[Sequence[Value]] = [HEADER, [formula] * 5, ROW, ["", error], [None], [formula]]
+    read = list(open_product_rows(write_workbook(tmp_path / "a.xlsx", rows)))
+    assert [(row.number, row.line, _codes(row)) for row in read] == [
+        (1, 2, ["formula_not_calculated"]),
+        (2, 3, []),
+        (3, 4, ["cell_error"]),
+        (4, 6, ["formula_not_calculated"]),
+    ]
+
+
 def test_cells_beyond_the_header_are_told(tmp_path: Path) -> None:
     """As in CSV; ones that are blank do no harm. A fault there is named by its letters."""
     error = Raw('<c r="{r}" t="e"><v>#REF!</v></c>')
@@ -654,6 +668,7 @@ def test_caps_are_settings(tmp_path: Path) -> None:
     assert _refused(path, limits=Limits(entries=3))[0]["cap"] == "entries"
     assert _refused(path, limits=Limits(text_characters=10))[0]["cap"] == "text_characters"
     assert _refused(path, limits=Limits(unpacked_bytes=99))[0]["cap"] == "unpacked_bytes"
+    assert _refused(path, limits=Limits(shared_texts=8))[0]["found"] == 9
     assert _refused(path, limits=Limits(shared_bytes=99))[0]["place"] == TEXTS
     with pytest.raises(ValueError, match="columns"):
         Limits(columns=0)

@@ -159,14 +159,16 @@ def test_alembic_finds_no_difference(url: str) -> None:
     """Autogeneration has nothing to add to the migrations."""
     upgrade(url)
     with connected(url) as connection:
-        ours = {"version_table": schema.VERSION_TABLE, "include_name": _not_of_sqlite}
-        context = MigrationContext.configure(connection, opts=ours)
+        opts: dict[str, Any] = {"version_table": schema.VERSION_TABLE}
+        if connection.dialect.name == "sqlite":
+            opts["include_object"] = _no_full_text_index
+        context = MigrationContext.configure(connection, opts=opts)
         assert compare_metadata(context, metadata) == []
 
 
-def _not_of_sqlite(name: str | None, kind: str, _: object) -> bool:
-    # The full-text index keeps tables of its own.
-    return not (kind == "table" and str(name).startswith("name_tails_"))
+def _no_full_text_index(_: object, name: str | None, kind: str, *__: object) -> bool:
+    # It has no columns that Alembic knows of, and keeps tables of its own.
+    return not (kind == "table" and str(name).startswith("name_tails"))
 
 
 def _config() -> Config:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import threading
@@ -22,6 +23,7 @@ from consignment.domain.errors import (
     StorageError,
     StorageFull,
     StorageReadOnly,
+    StorageUnreachable,
     StorageUnusable,
 )
 from consignment.domain.product import ConsignedProduct
@@ -35,6 +37,8 @@ from consignment.testing.builders import (
     a_tally_change,
     an_order,
 )
+from tests.engines import SERVERS, needed
+from tests.engines import address as server_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,12 +122,55 @@ def test_a_foreign_database_has_no_schema(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["", "nonsense", "oracle+no_driver://host/db", "postgresql://host/db", "http://host:port/"],
+    ["", "nonsense", "oracle+no_driver://host/db", "mysql://host/db", "http://host:port/"],
 )
 def test_addresses_of_no_use_are_told(address: str) -> None:
     """What is no address, or of an engine that is not supported, is unusable."""
     with pytest.raises(StorageUnusable):
         SqlStorage.open(address)
+
+
+_USES = (SqlStorage.open, schema_version, upgrade)
+
+
+def _told(address: URL, caplog: pytest.LogCaptureFixture) -> set[type[BaseException]]:
+    """Give what an address with a password is answered by; nothing of it tells the password."""
+    found = set()
+    for use in _USES:
+        with pytest.raises(StorageError) as raised:
+            use(address.set(password="open-sesame").render_as_string(hide_password=False))
+        found.add(raised.type)
+        said: BaseException | None = raised.value
+        while said is not None:
+            assert "sesame" not in f"{said!s}{said!r}"
+            said = said.__cause__
+    assert "sesame" not in caplog.text
+    return found
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_server_that_is_not_there_is_told(server: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody answers at that port: it may come back, and no password is told."""
+    url = URL.create(server, "desk", host="127.0.0.1", port=1, database="bank")
+    with caplog.at_level(logging.DEBUG):
+        assert _told(url, caplog) == {StorageUnreachable}
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_whom_a_server_does_not_know_is_told(server: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A user or a database that is not there is a mistake in the address."""
+    needed(server)
+    place = server_address(server)
+    with caplog.at_level(logging.DEBUG):
+        unknown = URL.create(
+            server, "nobody_at_all", host=place.host, port=place.port, database="no_such"
+        )
+        assert _told(unknown, caplog) == {StorageUnusable}
+    nowhere = place.set(drivername=server, database="consignment_nowhere")
+    for use in _USES:
+        with pytest.raises(StorageUnusable) as raised:
+            use(nowhere.render_as_string(hide_password=False))
+        assert raised.type is StorageUnusable
 
 
 def test_a_folder_is_unusable(tmp_path: Path) -> None:

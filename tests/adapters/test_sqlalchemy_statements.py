@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +12,6 @@ from attrs import evolve
 from sqlalchemy import make_url
 
 from consignment.adapters.sqlalchemy import SqlStorage
-from consignment.adapters.sqlalchemy.statements import Session, Statement
 from consignment.adapters.sqlalchemy.storage import SqlTransaction
 from consignment.domain.message import CreditInstruction, Message
 from consignment.testing.builders import (
@@ -25,48 +24,16 @@ from consignment.testing.builders import (
     an_entry,
     an_order,
 )
+from tests.adapters.every_statement import every_statement, forms, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy.engine import Dialect
-
+    from consignment.adapters.sqlalchemy.statements import Session
     from consignment.domain.message import OutboxEntry
     from consignment.domain.order import PurchaseOrder
 
-_MODULES = (
-    "journal",
-    "ledger",
-    "orders",
-    "outbox",
-    "partners",
-    "products",
-    "quotas",
-    "reports",
-    "rules",
-    "sales_partners",
-    "schema",
-    "settlements",
-)
-
-
-def _statements(value: object, name: str) -> Iterator[tuple[str, Statement]]:
-    if isinstance(value, Statement):
-        yield name, value
-    elif isinstance(value, tuple):
-        for i, each in enumerate(value):
-            yield from _statements(each, f"{name}[{i}]")
-    elif isinstance(value, dict):
-        for key, each in value.items():
-            yield from _statements(each, f"{name}[{key}]")
-
-
-_ALL = dict(
-    found
-    for module in _MODULES
-    for name, value in vars(import_module(f"consignment.adapters.sqlalchemy.{module}")).items()
-    for found in _statements(value, f"{module}.{name}")
-)
+_ALL = every_statement()
 each_statement = pytest.mark.parametrize("name", _ALL)
 
 #: Questions that concern a whole table, or one that is always small.
@@ -83,6 +50,9 @@ _LOOKING_AT_ALL = {
     "schema._VERSION",
 }
 
+#: A virtual table has no other word for it; the number says by which of its conditions.
+_BY_TERM = re.compile(r"VIRTUAL TABLE INDEX [1-9]")
+
 
 @pytest.fixture
 def storage() -> Iterator[SqlStorage]:
@@ -93,34 +63,34 @@ def storage() -> Iterator[SqlStorage]:
         yield opened
 
 
-def _text(statement: Statement, dialect: Dialect) -> str:
-    text = statement.compiled(dialect).text
-    return statement.compiled(dialect, 4).text if "POSTCOMPILE" in text else text
-
-
 @each_statement
 def test_statements_are_written_for_every_engine(name: str) -> None:
     """SQLite, PostgreSQL and MariaDB can be asked the same, with a mark for each value."""
-    for engine in ("sqlite", "postgresql+psycopg", "mariadb+pymysql"):
-        text = _text(_ALL[name], make_url(f"{engine}://").get_dialect()())
-        assert "POSTCOMPILE" not in text
-        assert "now()" not in text.lower()
+    written = forms(name, _ALL[name])
+    assert written
+    for texts in written.values():
+        for text in texts:
+            assert "POSTCOMPILE" not in text
 
 
 @pytest.mark.parametrize(
     "name",
-    [name for name in _ALL if name not in _LOOKING_AT_ALL],
+    [
+        name
+        for name, statement in _ALL.items()
+        if name not in _LOOKING_AT_ALL and "sqlite" in forms(name, statement)
+    ],
 )
 def test_statements_find_their_rows_by_index(name: str, storage: SqlStorage) -> None:
     """Nothing that is asked all the time looks at a whole table."""
 
     def plan(session: Session) -> list[str]:
-        text = _text(_ALL[name], session._dialect)
+        text = text_of(_ALL[name], session._dialect)
         session._cursor.execute(f"EXPLAIN QUERY PLAN {text}", (None,) * text.count("?"))
         return [row[3] for row in session._cursor.fetchall()]
 
     for step in storage.read_session(plan):
-        assert not step.startswith("SCAN"), step
+        assert not step.startswith("SCAN") or _BY_TERM.search(step), step
 
 
 class _Counting(sqlite3.Cursor):

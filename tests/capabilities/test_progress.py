@@ -258,14 +258,14 @@ def test_a_business_line_is_told_of_its_own(shop: Bank) -> None:
 
 
 def test_the_whole_name_comes_first(orchard: Bank) -> None:
-    """Then names that begin with the text, then those that have it somewhere; by number in each."""
+    """Then names that begin with the text, then those that have it somewhere; equal ones by number."""
     assert found(orchard, "苹果") == ["A1", "A4", "A2", "A3"]
 
 
 @pytest.mark.parametrize(
     ("text", "numbers"),
     [
-        ("果", ["A1", "A2", "A3", "A4"]),
+        ("果", ["A1", "A3", "A4", "A2"]),
         ("apple", ["B1", "B2"]),
         ("ＡＰＰＬＥ", ["B1", "B2"]),
         (" juice  1l ", ["B1"]),
@@ -312,7 +312,10 @@ def test_a_page_has_a_size(orchard: Bank, limit: int) -> None:
     assert reasons_of(refused.value) == [{"code": "limit_invalid", "limit": limit, "most": 1000}]
 
 
-@pytest.mark.parametrize("page", ["", "3:A1", "0:", "A1"])
+@pytest.mark.parametrize(
+    "page",
+    ["", "3:A1", "0:", "A1", "4:1:果A1", "0:0:A1", "0:17:果A1", "1:1:果", "1:2:果", "-1:1:果A1"],
+)
 def test_a_page_is_named_by_the_one_before(orchard: Bank, page: str) -> None:
     """Anything else is refused."""
     with pytest.raises(InvalidValue) as refused:

@@ -1,4 +1,4 @@
-"""The scenarios run on a desk in memory and on one over a SQLite file."""
+"""The scenarios run on a desk in memory and on one over each engine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.system.desks import Desk, memory_desk, sqlite_desk
+from tests.engines import ENGINES
+from tests.system.desks import Desk, memory_desk, sql_desk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,9 +18,12 @@ if TYPE_CHECKING:
 START = datetime(2026, 8, 20, 1, 0, tzinfo=UTC)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", *ENGINES])
 def bank(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
     """Open a desk with nothing in it yet."""
-    made = memory_desk(START) if request.param == "memory" else sqlite_desk(START, tmp_path / "db")
+    if request.param == "memory":
+        made = memory_desk(START)
+    else:
+        made = sql_desk(START, request.param, tmp_path)
     with made.desk:
         yield made

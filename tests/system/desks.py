@@ -1,4 +1,4 @@
-"""Desks to test with: the same library over memory and over a SQLite file."""
+"""Desks to test with: the same library over memory and over each engine."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from consignment.adapters.memory import ManualClock, MemoryLedger, MemoryMessaging, MemoryStorage
-from consignment.adapters.sqlalchemy import Ledger, SqlStorage, upgrade
+from consignment.adapters.sqlalchemy import Ledger, SqlStorage
 from consignment.desk import Consignment
+from tests import engines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +28,7 @@ __all__ = [
     "every_entry",
     "memory_desk",
     "messages_of",
-    "sqlite_desk",
+    "sql_desk",
     "used",
 ]
 
@@ -57,10 +58,9 @@ def memory_desk(start: datetime, settings: Settings | None = None) -> Desk:
     return Desk(desk, clock, ledger, messaging)
 
 
-def sqlite_desk(start: datetime, file: Path, settings: Settings | None = None) -> Desk:
-    """Make a desk over a SQLite file and its ledger; its channel is in memory."""
-    url = f"sqlite:///{file}"
-    upgrade(url)
+def sql_desk(start: datetime, engine: str, folder: Path, settings: Settings | None = None) -> Desk:
+    """Make a desk over an engine's empty database and its ledger; its channel is in memory."""
+    url = engines.empty(engine, folder)
     clock, messaging = ManualClock(start), MemoryMessaging()
     storage = SqlStorage.open(url)
     ledger = Ledger(storage)

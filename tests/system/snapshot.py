@@ -8,6 +8,8 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
+from sqlalchemy import StaticPool, create_engine, text
+from sqlalchemy.engine import make_url
 
 from consignment.domain.message import Message
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     Rows = Callable[[str], Iterable[dict[str, Any]]]
 
-__all__ = ["Snapshot", "check", "of_memory", "of_sqlite"]
+__all__ = ["Eye", "Snapshot", "check", "connect", "of_memory", "of_sqlite"]
 
 #: Which states an order can go to from each state, in one step.
 SUCCESSORS: dict[str | None, set[str]] = {
@@ -193,16 +195,50 @@ def of_sqlite(connection: sqlite3.Connection) -> Snapshot:
     def rows(select: str) -> Iterable[dict[str, Any]]:
         return (dict(row) for row in connection.execute(select))
 
-    shot = Snapshot()
     connection.execute("BEGIN")
-    _orders_of_sqlite(rows, shot)
-    _profit_of_sqlite(rows, shot)
-    _events_of_sqlite(rows, shot)
+    shot = _of_rows(rows)
     connection.execute("COMMIT")
     return shot
 
 
-def _orders_of_sqlite(rows: Rows, shot: Snapshot) -> None:
+class Eye:
+    """Looks at a database of any engine beside the store's connections, by plain SQL."""
+
+    def __init__(self, url: str) -> None:
+        plain = make_url(url)
+        drivers = {"postgresql": "postgresql+psycopg", "mariadb": "mariadb+pymysql"}
+        driver = drivers.get(plain.drivername, plain.drivername)
+        level = "REPEATABLE READ" if plain.drivername in drivers else "SERIALIZABLE"
+        self._engine = create_engine(
+            plain.set(drivername=driver), poolclass=StaticPool, isolation_level=level
+        )
+
+    def look(self) -> Snapshot:
+        """Read the tables as of one instant."""
+        with self._engine.connect() as connection:
+            if connection.dialect.name == "sqlite":
+                # The driver begins before writes only.
+                connection.exec_driver_sql("BEGIN")
+
+            def rows(select: str) -> Iterable[dict[str, Any]]:
+                return (dict(row) for row in connection.execute(text(select)).mappings())
+
+            return _of_rows(rows)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._engine.dispose()
+
+
+def _of_rows(rows: Rows) -> Snapshot:
+    shot = Snapshot()
+    _orders_of_rows(rows, shot)
+    _profit_of_rows(rows, shot)
+    _events_of_rows(rows, shot)
+    return shot
+
+
+def _orders_of_rows(rows: Rows, shot: Snapshot) -> None:
     for row in rows("SELECT * FROM orders"):
         shot.orders[row["order_id"]] = {
             **{name: row[name] for name in ("partner_id", "business_line", "currency", "state")},
@@ -240,7 +276,7 @@ def _orders_of_sqlite(rows: Rows, shot: Snapshot) -> None:
         }
 
 
-def _profit_of_sqlite(rows: Rows, shot: Snapshot) -> None:
+def _profit_of_rows(rows: Rows, shot: Snapshot) -> None:
     for table in ("quotas", "partner_quotas"):
         for row in rows(f"SELECT * FROM {table}"):  # noqa: S608 - two tables of ours
             key = row["scope"], row["currency"]
@@ -253,7 +289,7 @@ def _profit_of_sqlite(rows: Rows, shot: Snapshot) -> None:
         }
 
 
-def _events_of_sqlite(rows: Rows, shot: Snapshot) -> None:
+def _events_of_rows(rows: Rows, shot: Snapshot) -> None:
     for row in rows("SELECT * FROM reports"):
         shot.reports[row["partner_id"], row["report_id"]] = {
             **{name: row[name] for name in ("kind", "order_id", "outcome", "pushed_slot")},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 from fractions import Fraction
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 from attrs import frozen
@@ -284,6 +285,10 @@ class Progress:
         )
 
 
+# A page of products has a thousand quantities, and few different ones: most products stand still.
+_quantity = lru_cache(maxsize=4096)(Quantity)
+
+
 def _progress(
     tally: Tally,
     *,
@@ -303,15 +308,15 @@ def _progress(
         name=name,
         partner_id=partner_id,
         stage=stage,
-        ordered=Quantity(tally.ordered, places),
-        procured=Quantity(tally.procured, places),
-        sold=Quantity(tally.sold, places),
-        returned=Quantity(tally.returned, places),
-        net_sold=Quantity(net_sold, places),
-        sent_back=Quantity(tally.sent_back, places),
-        written_off=Quantity(tally.written_off, places),
-        unsold=Quantity(tally.unsold, places),
-        settled=Quantity(tally.settled, places),
+        ordered=_quantity(tally.ordered, places),
+        procured=_quantity(tally.procured, places),
+        sold=_quantity(tally.sold, places),
+        returned=_quantity(tally.returned, places),
+        net_sold=_quantity(net_sold, places),
+        sent_back=_quantity(tally.sent_back, places),
+        written_off=_quantity(tally.written_off, places),
+        unsold=_quantity(tally.unsold, places),
+        settled=_quantity(tally.settled, places),
         gross_sales=Money(tally.gross_sales_minor, currency),
         net_sales=Money(tally.gross_sales_minor - tally.returns_minor, currency),
         sell_through=Fraction(net_sold, tally.procured) if tally.procured else None,

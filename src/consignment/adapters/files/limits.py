@@ -40,7 +40,9 @@ class Limits:
     #: XLSX: so many times the file's size may be unpacked; what is below 8 MiB always may.
     ratio: int = _limit(100)
     #: XLSX: the unpacked bytes of the table of shared texts, which is held in memory.
-    shared_bytes: int = _limit(64 * _MIB)
+    shared_bytes: int = _limit(128 * _MIB)
+    #: XLSX: the texts in that table.
+    shared_texts: int = _limit(2 * 1_048_576)
     #: XLSX: the unpacked bytes of each part that tells about the sheets: names, styles.
     about_bytes: int = _limit(8 * _MIB)
     #: XLSX: the last row of the sheet, empty ones counted.

@@ -113,6 +113,9 @@ class _Source:
         for group in range(parquet.metadata.num_row_groups):
             all_bytes = held_bytes = repeated_bytes = 0
             row_group = parquet.metadata.row_group(group)
+            if row_group.num_columns != len(parquet.schema_arrow):
+                # To ask for a column that is not there ends the process.
+                raise malformed(self.name, f"row group {group + 1}", "has not all columns")
             for column, field in enumerate(parquet.schema_arrow):
                 place = f"row group {group + 1}, column {shown(field.name)}"
                 found: list[Page] = []

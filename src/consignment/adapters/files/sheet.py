@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import cache
 from itertools import product
@@ -64,6 +64,11 @@ class Sheet:
     #: without a value.
     _bad_rows: Sequence[int] = field(repr=False)
     _bad_cells: Sequence[int] = field(repr=False)
+
+    def bad_between(self, after: int, before: int) -> Sequence[int]:
+        """Give the rows with such a cell between two rows."""
+        bad = self._bad_rows
+        return bad[bisect_right(bad, after) : bisect_left(bad, before)]
 
     def fault_in(self, row: int) -> tuple[int, str | None] | None:
         """Give the column, from 0, of a row's first cell without a value, and its error."""

@@ -184,6 +184,8 @@ class _Shared(Markup):
                 self.span = (self.parser.CurrentByteIndex, 0)
             self._length = self.strayed = 0
             self.lengths.append(0)
+            if len(self.lengths) > self.limits.shared_texts:
+                self.limits.check("shared_texts", len(self.lengths), self.file, self.part)
         else:
             self.refuse("has a text within a text")
 

@@ -129,15 +129,27 @@ class _Source:
         ]
 
     def lines(self, workbook: CalamineWorkbook) -> Iterator[tuple[int, list[Any]]]:
-        """Give the rows that are not blank: the row of the sheet, and its cells from column A."""
+        """Give the rows that are not blank: the row of the sheet, and its cells from column A.
+
+        A row in which nothing but errors and formulas without a value is comes without cells.
+        """
+        before = 0
+        for line, cells in self._filled(workbook):
+            for bad in self.sheet.bad_between(before, line):
+                yield bad, []
+            yield line, cells
+            before = line
+        for bad in self.sheet.bad_between(before, self.limits.rows + 1):
+            yield bad, []
+
+    def _filled(self, workbook: CalamineWorkbook) -> Iterator[tuple[int, list[Any]]]:
         for band in range(len(self.sheet.bands)):
             sheet = workbook.get_sheet_by_index(band)
             if sheet.start is None:
                 continue
             top, left = sheet.start
             for line, cells in enumerate(sheet.to_python(skip_empty_area=True), start=top + 1):
-                # An error comes as an empty cell, too.
-                if cells.count("") < len(cells) or self.sheet.fault_in(line):
+                if cells.count("") < len(cells):
                     yield line, [""] * left + cells
 
     @contextmanager

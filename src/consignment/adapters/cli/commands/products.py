@@ -1,4 +1,4 @@
-"""`import`: what partners may sell."""
+"""`import` and `reindex`: what partners may sell, and how it is found by name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SHOWN = 20
 
 
 def add(commands: Commands) -> None:
-    """Add `import`."""
+    """Add `import` and `reindex`."""
     formats = "CSV, JSON Lines, XLSX or Parquet"
     parser = commands.add("import", _import, f"import a partner's products from {formats}")
     parser.add_argument("partner_id", metavar="PARTNER_ID")
@@ -36,6 +36,16 @@ def add(commands: Commands) -> None:
         "--encoding", metavar="E", help="of CSV: utf-8 or gb18030, where it is not to be found out"
     )
     parser.add_argument("--actor", metavar="A", help="who does it, for the journal")
+    commands.add("reindex", _reindex, "let names be found in the forms that are installed now")
+
+
+def _reindex(asked: Invocation) -> Answer:
+    changed = asked.open().catalogue.reindex_names()
+
+    def show(console: Console) -> None:
+        console.say(f"{changed:,} products are found by other forms of their names now.", "good")
+
+    return Answer({"changed": changed}, show)
 
 
 def _import(asked: Invocation) -> Answer:

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from consignment.adapters.sqlalchemy.engines.base import Database
 
-__all__ = ["PARTNER_GATES", "GaleraDatabase", "addresses"]
+__all__ = ["PARTNER_GATES", "GaleraDatabase", "addresses", "weight"]
 
 _log = logging.getLogger("consignment.galera")
 
@@ -105,6 +105,14 @@ def addresses(url: str | URL | Sequence[str | URL]) -> list[str | URL]:
     if parts is None or "," not in parts["hosts"]:
         return [url]
     return [f"{parts['head']}{host}{parts['tail']}" for host in parts["hosts"].split(",")]
+
+
+def weight(node: str, key: str) -> bytes:
+    """Give how much a node is wanted for a key: the one with the most comes first.
+
+    It depends on nothing else; so when a node goes, the keys of the others stay where they are.
+    """
+    return blake2b(f"{node}\n{key}".encode(), digest_size=8).digest()
 
 
 class _Node(MariadbDatabase):
@@ -255,7 +263,8 @@ class GaleraDatabase:
 
     def connection(self, partner_id: str | None = None) -> PoolProxiedConnection:
         """Take a connection to the partner's node, or to that which comes next for it."""
-        for node in self._order(partner_id):
+        key = _BANK if partner_id is None else partner_id
+        for node in sorted(self._nodes, key=lambda each: weight(each.name, key), reverse=True):
             if node.usable():
                 try:
                     return self._taken(node)
@@ -271,14 +280,6 @@ class GaleraDatabase:
         connection = node.connection()
         connection.info["node"] = node
         return connection
-
-    def _order(self, partner_id: str | None) -> list[_Node]:
-        """Give the nodes, the one of the highest hash of node and partner first."""
-        key = partner_id or _BANK
-        return sorted(
-            self._nodes,
-            key=lambda node: blake2b(f"{node.name}\n{key}".encode(), digest_size=8).digest(),
-        )
 
     def lost(self, connection: PoolProxiedConnection, why: StorageError) -> None:
         """Give up a connection that was lost, with all others to that node."""

@@ -1,0 +1,1 @@
+def measured(databases, largest, keep): return iter(())
