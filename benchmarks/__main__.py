@@ -64,10 +64,12 @@ def _crowd(databases: Databases, count: int) -> None:
             f"{f'{each.kind}, 8 processes ÷ 1':<52} {each.many:>9,.0f} {each.one:>9,.0f} "
             f"{'orders' if 'orders' in each.kind else 'lines':<6} {each.growth:>6.2f}{verdict}"
         )
-        flushes = "" if each.flushes is None else f"; {each.flushes:,.0f} flushes of the log a second"
+        flushes = (
+            "" if each.flushes is None else f"; {each.flushes:,.0f} flushes of the log a second"
+        )
         print(
-            f"  of {each.cores} cores: clients {each.clients_cpu:.2f}, server {each.server_cpu:.2f}, "
-            f"whole machine {each.machine_cpu:.2f}{flushes}",
+            f"  of {each.cores} cores: clients {each.clients_cpu:.2f}, "
+            f"server {each.server_cpu:.2f}, whole machine {each.machine_cpu:.2f}{flushes}",
             flush=True,
         )
 
@@ -75,8 +77,15 @@ def _crowd(databases: Databases, count: int) -> None:
 def _memory(databases: Databases, folder: Path, count: int) -> None:
     url = bank.founded(databases.create("memory"))
     bank.product_file(folder / "memory.csv", count)
-    command = [sys.executable, "-m", "benchmarks.memory", url, str(folder / "memory.csv"), str(count)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - ourselves
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.memory",
+        url,
+        str(folder / "memory.csv"),
+        str(count),
+    ]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
     peak = float(done.stdout)
     verdict = "reached" if peak < 300 else "ABOVE THE AIM"
     print(f"{f'memory of importing {count:,} rows':<52} {peak:.0f} MB  aim 300  {verdict}")
@@ -123,7 +132,9 @@ def main() -> None:
             if why := databases.missing():
                 print(f"{engine} is not there: {why}")
                 continue
-            print(f"\n{databases.described():<52} {'library':>9} {'by hand':>9} a second", flush=True)
+            print(
+                f"\n{databases.described():<52} {'library':>9} {'by hand':>9} a second", flush=True
+            )
             _measure(databases, Path(folder), options.only, quick=options.quick)
 
 

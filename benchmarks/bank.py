@@ -126,15 +126,15 @@ def stocked(url: str, count: int) -> str:
 
 
 def demands(
-    count: int, lines: int, products: int, *, first: int = 0, prefix: str = "D"
+    count: int, lines: int, products: int, *, first: int = 0, prefix: str = "D", apart: int = 1
 ) -> list[ConsignmentDemand]:
-    """Give demands of so many lines over so many products."""
+    """Give demands of so many lines over so many products; each begins `apart` from the last."""
     return [
         ConsignmentDemand(
             f"{prefix}-{i:06d}",
             "retail",
             SALES_PARTNER,
-            [DemandLine(f"SKU-{(i + k) % products:07d}", "20") for k in range(lines)],
+            [DemandLine(f"SKU-{(i * apart + k) % products:07d}", "20") for k in range(lines)],
         )
         for i in range(first, first + count)
     ]
@@ -184,11 +184,11 @@ def sold(demand: ConsignmentDemand, quantity: str = "3") -> Sold:
     return Sold(report_id=f"SR-{quantity}-{oid}", order_id=oid, occurred_at=at, lines=lines)
 
 
-def finished(wanted: list[ConsignmentDemand]) -> Iterator[PartnerReport]:
-    """Sell everything, report an expense, and complete."""
+def finished(wanted: list[ConsignmentDemand], quantity: str = "20") -> Iterator[PartnerReport]:
+    """Sell what is left, report an expense, and complete."""
     for demand in wanted:
         oid = order_id(demand)
-        yield sold(demand, "20")
+        yield sold(demand, quantity)
         yield ExpenseReported(
             report_id=f"EX-{oid}",
             order_id=oid,

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable, Sequence
 from statistics import median
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
-from sqlalchemy import select
+from attrs import frozen
+from sqlalchemy import insert, select
 
 from benchmarks import bank, handwritten, many
 from benchmarks.databases import opened_engine
 from consignment.adapters.sqlalchemy import tables as t
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator
 
     from benchmarks.databases import Databases
     from benchmarks.handwritten import Snapshot, Steps
     from consignment.desk import Consignment
     from consignment.domain.report import Sold
 
-__all__ = ["Case", "Figure", "order_cases", "report_cases", "settlement_cases"]
+__all__ = ["Figure", "Way", "compare", "order_cases", "report_cases", "settlement_cases"]
 
 PRODUCTS = 200
 _PLACED = (t.demands, t.orders, t.order_lines, t.outbox, t.journal)
@@ -33,7 +34,8 @@ _TIMES = ("first_sale_at", "last_sale_at", "last_report_at")
 class Figure:
     """What one comparison showed: units a second on both sides, medians of the repeats.
 
-    `ratio` is the library's rate as a part of the hand-written one's, `ratios` those of each repeat.
+    `ratio` is the library's rate as a part of the hand-written one's; `ratios` has that of each
+    repeat.
     """
 
     name: str
@@ -49,20 +51,21 @@ class Figure:
         return self.library / self.handwritten
 
 
-@define
-class Case:
-    """One comparison: what the library does on a database, and how its rows are written by hand.
+Plan = Callable[["Snapshot", "Snapshot"], "list[Steps]"]
 
-    `by_hand` plans the hand-written statements, and says how many steps are one transaction. A
-    case may compare with several ways to write them, each with its own aim.
+
+@frozen
+class Way:
+    """One way to write the same by hand.
+
+    `title` is put behind the case's name. `plan` gives the statements from what was before and what
+    is afterwards; `together` of its steps are one transaction. `aim` is the ratio aimed at.
     """
 
-    units: str
-    count: int
-    library: Callable[[Consignment], None]
-    plan: Callable[[Snapshot, Snapshot], list[Steps]]
-    #: Name, steps, how many of them are a transaction, aim.
-    ways: list[tuple[str, int, float | None]] = field(factory=list)
+    title: str
+    plan: Plan
+    together: int
+    aim: float | None
 
 
 def set_apart() -> None:
@@ -75,18 +78,14 @@ def compare(
     databases: Databases,
     base: str,
     name: str,
+    *,
     units: str,
     count: int,
     repeats: int,
-    *,
     library: Callable[[Consignment], None],
-    ways: Sequence[tuple[str, Callable[[Snapshot, Snapshot], list[Steps]], int, float | None]],
+    ways: Sequence[Way],
 ) -> Iterator[Figure]:
-    """Run both sides in turn, each on a fresh copy of `base`; check that they leave the same.
-
-    `ways` are those of the hand-written side: what the name says beside the case's, how it is
-    planned, how many of its steps are one transaction, and what ratio is aimed at.
-    """
+    """Run both sides in turn, each on a fresh copy of `base`; check that they leave the same."""
     before = handwritten.snapshot(base)
     library_s: list[float] = []
     hand_s: list[list[float]] = [[] for _ in ways]
@@ -101,25 +100,25 @@ def compare(
         after = handwritten.snapshot(mine)
         wanted = handwritten.digests(mine)
         databases.drop(mine)
-        for (way, planned, together, _), taken in zip(ways, hand_s, strict=True):
-            plan = planned(before, after)
+        for way, taken in zip(ways, hand_s, strict=True):
+            plan = way.plan(before, after)
             theirs = databases.copy(base, "hand")
             engine = opened_engine(theirs)
             with engine.begin() as connection:
                 connection.execute(select(t.quotas))  # opens the connection
             set_apart()
             begun = perf_counter()
-            handwritten.run(engine, plan, together)
+            handwritten.run(engine, plan, way.together)
             taken.append(perf_counter() - begun)
             engine.dispose()
             found = handwritten.digests(theirs)
             differ = [table for table in wanted if wanted[table] != found[table]]
-            assert not differ, f"{name}{way}: the two sides left different rows in {differ}"
+            assert not differ, f"{name}{way.title}: the two sides left different rows in {differ}"
             databases.drop(theirs)
-    for (way, _, _, aim), taken in zip(ways, hand_s, strict=True):
+    for way, taken in zip(ways, hand_s, strict=True):
         ratios = [hand / ours for hand, ours in zip(taken, library_s, strict=True)]
         rates = count / median(library_s), count / median(taken)
-        yield Figure(name + way, units, *rates, ratios, aim)
+        yield Figure(name + way.title, units, *rates, ratios, way.aim)
 
 
 def order_cases(databases: Databases, count: int, repeats: int) -> Iterator[Figure]:
@@ -137,26 +136,26 @@ def order_cases(databases: Databases, count: int, repeats: int) -> Iterator[Figu
         for i in range(0, len(batched), 100):
             desk.dispatch.place_many(batched[i : i + 100])
 
-    def by_hand(steps: int) -> Callable[[Snapshot, Snapshot], list[Steps]]:
+    def by_hand(steps: int) -> Plan:
         return lambda before, after: placed_by_hand(databases.engine, steps, before, after)
 
     yield from compare(
         databases,
         base,
         "orders one by one",
-        "orders",
-        count,
-        repeats,
+        units="orders",
+        count=count,
+        repeats=repeats,
         library=place,
-        ways=[("", by_hand(count), 1, 0.6)],
+        ways=[Way("", by_hand(count), 1, 0.6)],
     )
     yield from compare(
         databases,
         base,
         "orders 100 at a time",
-        "orders",
-        len(batched),
-        repeats,
+        units="orders",
+        count=len(batched),
+        repeats=repeats,
         library=place_many,
         ways=_in_batches(databases.engine, by_hand, len(batched) // 100, 100),
     )
@@ -164,16 +163,16 @@ def order_cases(databases: Databases, count: int, repeats: int) -> Iterator[Figu
 
 def _in_batches(
     engine: str,
-    by_hand: Callable[[int], Callable[[Snapshot, Snapshot], list[Steps]]],
+    by_hand: Callable[[int], Plan],
     transactions: int,
     each: int,
-) -> list[tuple[str, Callable[[Snapshot, Snapshot], list[Steps]], int, float | None]]:
+) -> list[Way]:
     lists = by_hand(transactions)
     if engine != "postgresql":
-        return [("", lists, 1, 0.5)]
+        return [Way("", lists, 1, 0.5)]
     return [
-        (", by statement", by_hand(transactions * each), each, 5.0),
-        (", by lists", lists, 1, None),
+        Way(", by statement", by_hand(transactions * each), each, 5.0),
+        Way(", by lists", lists, 1, None),
     ]
 
 
@@ -230,20 +229,20 @@ def report_cases(databases: Databases, count: int, repeats: int) -> Iterator[Fig
             bases[lines] = bank.report(bank.place(base, wanted), bank.accepted(wanted))
         reports = [bank.sold(demand) for demand in wanted]
 
-        def by_hand(steps: int) -> Callable[[Snapshot, Snapshot], list[Steps]]:
+        def by_hand(steps: int) -> Plan:
             return lambda before, after: reported_by_hand(databases.engine, steps, before, after)
 
         yield from compare(
             databases,
             bases[lines],
             name,
-            "lines",
-            orders * lines,
-            repeats,
+            units="lines",
+            count=orders * lines,
+            repeats=repeats,
             library=lambda desk, take=take, reports=reports: take(desk, reports),  # type: ignore[misc] # bound now
             ways=_in_batches(databases.engine, by_hand, orders // 100, 100)
             if together > 1
-            else [("", by_hand(orders), 1, 0.6 if lines == 1 else 0.5)],
+            else [Way("", by_hand(orders), 1, 0.6 if lines == 1 else 0.5)],
         )
 
 
@@ -280,7 +279,6 @@ def settlement_cases(databases: Databases, count: int, repeats: int) -> Iterator
                 t.settlement_shares,
                 t.outbox,
                 t.ledger_entries,
-                t.ledger_postings,
                 t.ledger_balances,
                 t.journal,
             ),
@@ -290,10 +288,18 @@ def settlement_cases(databases: Databases, count: int, repeats: int) -> Iterator
                 t.ledger_balances: ("balance_minor",),
             },
         )
+        of_entry: dict[str, list[dict[str, Any]]] = {}
+        for row in handwritten.added(before, after, t.ledger_postings):
+            of_entry.setdefault(row["entry_key"], []).append(row)
+        entries = handwritten.added(before, after, t.ledger_entries)
+        for step, part in zip(made, handwritten.shares(entries, steps), strict=True):
+            postings = [row for entry in part for row in of_entry[entry["entry_key"]]]
+            step.add(insert(t.ledger_postings), postings)
         handwritten.count(made, before, after, engine, counts=("settled",))
         products = after[t.products.name]
         released = [
-            -row["ordered"] * products[row["partner_id"], row["product_number"]]["agreed_price_minor"]
+            -row["ordered"]
+            * products[row["partner_id"], row["product_number"]]["agreed_price_minor"]
             for _, row in handwritten.changed(before, after, t.order_lines)
         ]
         amounts = [sum(part) for part in handwritten.shares(released, steps)]
@@ -308,9 +314,9 @@ def settlement_cases(databases: Databases, count: int, repeats: int) -> Iterator
             databases,
             base,
             name,
-            "orders",
-            count,
-            runs,
+            units="orders",
+            count=count,
+            repeats=runs,
             library=library,
-            ways=[("", by_hand, 1, None)],
+            ways=[Way("", by_hand, 1, None)],
         )

@@ -78,7 +78,7 @@ def _run(
     url = databases.copy(base, "crowd_copy")
     each = count // processes
     workers = [
-        subprocess.Popen(  # noqa: S603 - ourselves
+        subprocess.Popen(
             [sys.executable, "-m", "benchmarks.crowd", url, kind, str(number), str(each)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -176,9 +176,7 @@ def _batches(url: str, number: int, count: int) -> Callable[[], None]:
 def _reports(url: str, number: int, count: int) -> Callable[[], None]:
     desk = bank.opened(url)
     desk.quotas.show()
-    reports = [
-        bank.sold(each) for each in bank.demands(count, 1, PRODUCTS, first=number * count)
-    ]
+    reports = [bank.sold(each) for each in bank.demands(count, 1, PRODUCTS, first=number * count)]
 
     def work() -> None:
         for each in reports:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,8 +65,6 @@ class Databases:
     def described(self) -> str:
         """Give the engine's name and version; raises `DBAPIError` when it is not there."""
         if self.engine == "sqlite":
-            import sqlite3
-
             return f"SQLite {sqlite3.sqlite_version}"
         with self._admin() as connection:
             version = str(connection.scalar(text("SELECT version()")))
@@ -128,14 +127,13 @@ class Databases:
             self._made.add(name)
             return self._url(name)
         made = self.create(which)
-        name = make_url(made).database
+        name = str(make_url(made).database)
         with self._admin() as connection:
             connection.execute(text("SET foreign_key_checks = 0"))
             for table in metadata.sorted_tables:
                 connection.execute(
                     text(
-                        f"INSERT INTO {name}.{table.name} "  # noqa: S608 - names are our own
-                        f"SELECT * FROM {source_name}.{table.name}"
+                        f"INSERT INTO {name}.{table.name} SELECT * FROM {source_name}.{table.name}"
                     )
                 )
         return made

@@ -72,13 +72,13 @@ def digests(url: str) -> dict[str, object]:
 def _digest(connection: Connection, table: str) -> object:
     dialect = connection.dialect.name
     if dialect == "postgresql":
-        statement = f"SELECT count(*), sum(hashtextextended(r::text, 0)::numeric) FROM {table} r"  # noqa: S608 - names are our own
+        statement = f"SELECT count(*), sum(hashtextextended(r::text, 0)::numeric) FROM {table} r"
         return tuple(connection.execute(text(statement)).one())
     if dialect != "sqlite":
         return connection.execute(text(f"CHECKSUM TABLE {table} EXTENDED")).one()[1]
-    statement = f"SELECT * FROM {table}"  # noqa: S608 - likewise
+    statement = f"SELECT * FROM {table}"
     if table == t.name_tails.name:
-        statement = f"SELECT term, doc FROM {table}_terms"  # noqa: S608 - likewise
+        statement = f"SELECT term, doc FROM {table}_terms"
     count = total = 0
     driver: Any = connection.connection.driver_connection
     with closing(driver.execute(statement)) as rows:
@@ -138,7 +138,9 @@ def _key(table: Table) -> tuple[str, ...]:
 
 def setting(table: Table, columns: Iterable[str]) -> Update:
     """Write an update of columns by primary key: `k_…` and `n_…` are the names of its values."""
-    statement = update(table).where(*(table.c[name] == bindparam(f"k_{name}") for name in _key(table)))
+    statement = update(table).where(
+        *(table.c[name] == bindparam(f"k_{name}") for name in _key(table))
+    )
     return statement.values({name: bindparam(f"n_{name}") for name in columns})
 
 
@@ -220,7 +222,10 @@ def count(
             none = dict.fromkeys(("first_sale_at", "last_sale_at", "last_report_at"))
             step.add(
                 to_tallies,
-                [dict(zip(names, key, strict=True)) | zeros | none | found for key, found in ordered],
+                [
+                    dict(zip(names, key, strict=True)) | zeros | none | found
+                    for key, found in ordered
+                ],
             )
             continue
         tallies = after[t.tallies.name]
@@ -236,7 +241,9 @@ def count(
 
 
 def _adding(table: Table, counts: Iterable[str], also: Iterable[str]) -> Update:
-    statement = update(table).where(*(table.c[name] == bindparam(f"k_{name}") for name in _key(table)))
+    statement = update(table).where(
+        *(table.c[name] == bindparam(f"k_{name}") for name in _key(table))
+    )
     return statement.values(
         {name: table.c[name] + bindparam(f"n_{name}") for name in counts}
         | {name: bindparam(f"n_{name}") for name in also}
@@ -250,7 +257,8 @@ def _beginning(dialect: str) -> Insert:
         return ours.on_duplicate_key_update(ordered=more + ours.inserted.ordered)
     statement = (postgresql_insert if dialect == "postgresql" else sqlite_insert)(t.tallies)
     return statement.on_conflict_do_update(
-        index_elements=list(t.tallies.primary_key), set_={"ordered": more + statement.excluded.ordered}
+        index_elements=list(t.tallies.primary_key),
+        set_={"ordered": more + statement.excluded.ordered},
     )
 
 

@@ -105,7 +105,8 @@ def _written(engine: Engine, batches: Iterable[_Batch]) -> None:
     for batch in batches:
         with engine.begin() as connection:
             connection.execute(
-                insert(t.products), [dict(zip(_COLUMNS, row, strict=True)) for row in batch.products]
+                insert(t.products),
+                [dict(zip(_COLUMNS, row, strict=True)) for row in batch.products],
             )
             connection.execute(
                 insert(t.product_numbers),
@@ -124,14 +125,14 @@ _UPSERT = f"""
     ON CONFLICT (partner_id, number) DO UPDATE SET
     {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[2:-1])},
     revision = products.revision + 1
-"""  # noqa: S608 - names are our own
+"""
 
 
 def _copied(engine: Engine, batches: Iterable[_Batch]) -> None:
     with engine.begin() as connection:
         cursor: Any = connection.connection.cursor()
         cursor.execute(
-            f"CREATE TEMPORARY TABLE staged ON COMMIT DROP AS "  # noqa: S608 - likewise
+            f"CREATE TEMPORARY TABLE staged ON COMMIT DROP AS "
             f"SELECT {', '.join(_COLUMNS)} FROM products LIMIT 0"
         )
         for batch in batches:
@@ -153,9 +154,7 @@ def import_cases(databases: Databases, folder: Path, counts: tuple[int, int]) ->
     yield _beside(databases, folder, rows, 1, ready=False)
 
 
-def _beside(
-    databases: Databases, folder: Path, count: int, repeats: int, *, ready: bool
-) -> Figure:
+def _beside(databases: Databases, folder: Path, count: int, repeats: int, *, ready: bool) -> Figure:
     file = bank.product_file(folder / f"{count}.csv", count)
     library_s, hand_s = [], []
     base = bank.founded(databases.create("import"))
@@ -191,8 +190,10 @@ def _beside(
         assert not differ, f"the import left different rows in {differ}"
         databases.drop(theirs)
     databases.drop(base)
-    beside = "rows ready" if ready else "a script" + (
-        " with COPY" if databases.engine == "postgresql" else ""
+    beside = (
+        "rows ready"
+        if ready
+        else "a script" + (" with COPY" if databases.engine == "postgresql" else "")
     )
     return Figure(
         f"import of {count:,} rows, beside {beside}",

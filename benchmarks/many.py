@@ -12,7 +12,7 @@ from benchmarks.handwritten import COUNTS
 from consignment.adapters.sqlalchemy import tables as t
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Table
+    from sqlalchemy import ColumnElement, Connection, Table
 
 __all__ = ["multiply"]
 
@@ -56,7 +56,7 @@ def _copy(connection: Connection, table: Table, number: int) -> None:
         else:
             columns.append(column)
     key = {t.demands: "demand_id", t.outbox: "entry_id"}.get(table, "order_id")
-    conditions = [table.c[key].between(_FIRST, _BEHIND)]
+    conditions: list[ColumnElement[bool]] = [table.c[key].between(_FIRST, _BEHIND)]
     if table is t.reports:
         conditions.append(table.c.partner_id == bank.PARTNER)
     rows = select(*columns).where(*conditions)

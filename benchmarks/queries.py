@@ -30,7 +30,7 @@ _ROUNDS = 5
 
 @frozen
 class QueryFigure:
-    """Microseconds a query, median and 99th percentile: the library, and what it is held against."""
+    """Microseconds a query, median and 99th percentile: of the library, and of the other side."""
 
     name: str
     library_us: float
@@ -171,7 +171,9 @@ def beside_by_hand(url: str, products: int, title: str) -> Iterator[QueryFigure]
         engine.dispose()
 
 
-def _same(library: Callable[[str], Any], by_hand: Callable[[str], Any], keys: Sequence[str]) -> None:
+def _same(
+    library: Callable[[str], Any], by_hand: Callable[[str], Any], keys: Sequence[str]
+) -> None:
     for key in keys[:20]:
         ours, theirs = library(key), by_hand(key)
         if isinstance(theirs, list):

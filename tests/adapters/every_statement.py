@@ -13,7 +13,7 @@ from consignment.adapters.sqlalchemy import engines
 from consignment.adapters.sqlalchemy.statements import Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from sqlalchemy.engine import Dialect
 
@@ -29,7 +29,7 @@ DIALECTS: dict[str, Dialect] = {
 }
 
 _SERVERS = frozenset({"postgresql", "mariadb"})
-#: Statements of some engines only: the index of names, and the rows that stand for locks.
+#: Statements of some engines only: the index of names. (A cluster's are MariaDB's, all of them.)
 _ONLY_ON = {
     "names._ADD_TERMS": frozenset({"sqlite"}),
     "names._REMOVE_TERMS": frozenset({"sqlite"}),
@@ -38,7 +38,6 @@ _ONLY_ON = {
     "names._REMOVE_ROWS": _SERVERS,
     "names._EXACTLY": _SERVERS,
     "names._PLACES_OF": _SERVERS,
-    "galera.PARTNER_GATES": frozenset({"mariadb"}),
 }
 
 
@@ -77,11 +76,17 @@ def text_of(statement: Statement, dialect: Dialect) -> str:
     return statement.compiled(dialect, 4).text if "POSTCOMPILE" in text else text
 
 
+def _engines_of(name: str) -> Collection[str]:
+    if name.startswith("galera."):
+        return {"mariadb"}
+    return _ONLY_ON.get(name.partition("[")[0], DIALECTS)
+
+
 def forms(name: str, statement: Statement) -> dict[str, list[str]]:
     """Give all SQL of a statement by engine: for one row, and for many."""
     found = {}
     for engine, dialect in DIALECTS.items():
-        if engine not in _ONLY_ON.get(name.partition("[")[0], DIALECTS):
+        if engine not in _engines_of(name):
             continue
         many = statement.many(dialect)
         texts = [text_of(statement, dialect), getattr(many, "text", None)]

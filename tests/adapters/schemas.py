@@ -24,7 +24,7 @@ from consignment.adapters.sqlalchemy import schema
 from consignment.adapters.sqlalchemy.engines import database_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from sqlalchemy.engine import Connection
 
@@ -102,7 +102,9 @@ def rows(connection: Connection) -> dict[str, list[str]]:
         if connection.dialect.name == "sqlite" and name.startswith("name_tails"):
             # The index of names keeps its texts to itself.
             continue
-        stored = connection.execute(select(literal_column("*")).select_from(table(name)))
+        stored: Iterable[Any] = connection.execute(
+            select(literal_column("*")).select_from(table(name))
+        )
         found[name] = sorted(repr(tuple(_plain(value) for value in row)) for row in stored)
     if "name_tails_terms" in inspect(connection).get_table_names():
         terms = connection.exec_driver_sql("SELECT * FROM name_tails_terms")

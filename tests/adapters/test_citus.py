@@ -8,7 +8,7 @@ asked. What Citus does then is not tested here: it was not at hand. See `docs/ho
 from __future__ import annotations
 
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine, text
@@ -116,7 +116,7 @@ def acted(url: str) -> str:
     return url
 
 
-def _asked(url: str) -> list[tuple[str, ...]]:
+def _asked(url: str) -> list[tuple[Any, ...]]:
     with connected(url) as connection:
         return [
             tuple(row)

@@ -10,6 +10,7 @@ from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -183,6 +184,18 @@ def test_the_known_revisions_are_those_of_the_package() -> None:
     revisions = [each.revision for each in script.walk_revisions()]
     assert tuple(reversed(revisions)) == schema.REVISIONS
     assert script.get_current_head() == HEAD
+
+
+def test_every_revision_can_be_taken_back(url: str) -> None:
+    """Downgrading leaves no table; whoever does so does it at their own risk."""
+    upgrade(url)
+    with connected(url) as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+    with connected(url) as connection:
+        assert definitions(connection) == {}
+    assert schema_version(url) is None
 
 
 # Upgrading.

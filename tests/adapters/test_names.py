@@ -15,9 +15,9 @@ from consignment.adapters import chinese
 from consignment.adapters.chinese import ChineseNames
 from consignment.adapters.memory import MemoryStorage
 from consignment.adapters.sqlalchemy import SqlStorage, upgrade
-from consignment.adapters.sqlalchemy.names import name_tails
+from consignment.adapters.sqlalchemy.names import _places_of, name_tails
 from consignment.desk import Consignment
-from consignment.domain.name_search import PLACE_LENGTH, NamePlace, name_place
+from consignment.domain.name_search import PLACE_LENGTH, RANKS, NamePlace, name_place
 from consignment.domain.text import name_key
 from consignment.ports.name_forms import AsWritten
 from consignment.testing.builders import a_partner, a_product
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from consignment.adapters.sqlalchemy.statements import Session, Statement
     from consignment.ports.name_forms import NameForms
     from consignment.ports.storage import NameHit, Storage, Transaction
 
@@ -317,3 +318,32 @@ def test_sqlite_keeps_the_index_whole(tmp_path: Path) -> None:
 def test_places_have_one_length() -> None:
     """What the column takes is what counts in the order."""
     assert max(len(tail) for _, tail, _ in name_tails("果" * 100)) == PLACE_LENGTH
+
+
+# PostgreSQL's.
+
+
+def test_postgresql_reads_in_order_whatever_it_believes(tmp_path: Path) -> None:
+    """Without statistics, and with those of an empty table, it reads on, and collects nothing."""
+    url = engines.empty("postgresql", tmp_path)
+    with closing(SqlStorage.open(url)) as storage:
+        storage.write(lambda t: t.partners.add(a_partner()))
+        with connected(url) as connection:
+            connection.exec_driver_sql("ANALYZE name_tails")
+        some = [a_product(f"P{i:04}", name=f"红苹果{i % 7}") for i in range(2000)]
+        storage.write(lambda t: t.products.add(some))
+        for rank in (None, *RANKS):
+            statement = _places_of(rank, others=True, limit=128)
+
+            def plan(session: Session, statement: Statement = statement) -> str:
+                form = statement.compiled(session._dialect)
+                values = form.parameters(("果", "果\U0010ffff", 1, "果1", "P0001"))
+                session._cursor.execute(f"EXPLAIN {form.text}", values)
+                return "\n".join(str(row[0]) for row in session._cursor.fetchall())
+
+            told = storage.read_session(plan)
+            assert "Index Only Scan" in told
+            assert "Bitmap" not in told
+            assert "Seq Scan" not in told
+            # Only what all ranges together gave is sorted.
+            assert told.count("Sort  (") <= 1, told

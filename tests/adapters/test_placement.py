@@ -6,6 +6,9 @@ The rules stand in decision 16, and what a host does with them in `docs/how-to/s
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
@@ -29,10 +32,12 @@ from consignment.adapters.sqlalchemy import Ledger, SqlStorage
 from consignment.adapters.sqlalchemy.engines import database_at
 from consignment.adapters.sqlalchemy.tables import metadata
 from consignment.desk import Consignment
-from consignment.testing.builders import a_demand, accepted, procured
+from consignment.domain.errors import StaleWrite
+from consignment.domain.message import Message
+from consignment.testing.builders import NOW, a_demand, a_message, accepted, an_entry, procured
 from tests.adapters.every_statement import every_statement, forms
 from tests.adapters.spreading import across, faults_of_metadata, faults_of_sql, form, written
-from tests.engines import empty
+from tests.engines import SERVERS, empty
 from tests.scenario import test_aksu as aksu
 from tests.scenario.conftest import START
 from tests.system.desks import Desk
@@ -410,7 +415,7 @@ class _HeardStorage(SqlStorage):
         return super().read_session(lambda session: work(self._hearing(session)))
 
     def _hearing(self, session: Session) -> Session:
-        session._cursor = _Heard(session._cursor, self.heard)  # type: ignore[assignment] # one by its methods
+        session._cursor = _Heard(session._cursor, self.heard)
         return session
 
 
@@ -455,6 +460,51 @@ def test_what_is_sent_keeps_the_rules(bank: Desk) -> None:
     for sql in heard:
         if "SKIP LOCKED" in sql:
             assert written(sql) is None
+
+
+class _Unlocked(_Heard):
+    """A driver's cursor that reads without any lock."""
+
+    def execute(self, sql: str, *parameters: Any) -> Any:  # noqa: ANN401 - the driver's
+        return super().execute(re.sub(r"\s+FOR (?:NO KEY )?UPDATE.*$", "", sql), *parameters)
+
+
+class _UnlockedStorage(_HeardStorage):
+    """A store that locks nothing that it reads."""
+
+    def _hearing(self, session: Session) -> Session:
+        session._cursor = _Unlocked(session._cursor, self.heard)
+        return session
+
+
+@pytest.mark.parametrize("engine", SERVERS)
+def test_claims_need_no_locks(engine: str, tmp_path: Path) -> None:
+    """Four at once claim what is due, and read it without a lock: each entry goes to one."""
+    storage = _UnlockedStorage(database_at(empty(engine, tmp_path)))
+    storage.heard = set()
+    entries = [an_entry(a_message(f"M-{i:02}", order_id=f"D-{i}:green-farm")) for i in range(40)]
+    storage.write(lambda t: t.outbox.add(entries))
+
+    def claim(_: int) -> list[str]:
+        claimed: list[str] = []
+        while True:
+            try:
+                found = storage.write(
+                    lambda t: t.outbox.claim(
+                        Message, now=NOW, lease_until=NOW + timedelta(hours=1), limit=3
+                    )
+                )
+            except StaleWrite:
+                # Others were quicker five times in a row.
+                continue
+            if not found:
+                return claimed
+            claimed += [each.entry_id for each in found]
+
+    with closing(storage), ThreadPoolExecutor(4) as pool:
+        claims = [entry_id for part in pool.map(claim, range(4)) for entry_id in part]
+    assert sorted(claims) == [each.entry_id for each in entries]
+    assert any("FOR UPDATE" in sql or "FOR NO KEY" in sql for sql in storage.heard) is False
 
 
 def _beside_the_way(desk: Consignment) -> None:

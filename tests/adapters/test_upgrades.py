@@ -144,7 +144,7 @@ def test_tallies_are_what_the_orders_sum_to(url: str) -> None:
     assert len(found) == 11
     assert [tuple(row) for row in dates] == [
         ("partner:aksu-luyuan", "2026-08-01", "aksu-profit"),
-        ("partner:green-farm", "2026-09-01", "green"),
+        ("partner:green-farm", "2026-01-01", "green"),
         ("partner:green-farm", "2026-09-02", "green"),
     ]
 
@@ -207,8 +207,8 @@ def test_the_desk_goes_on(url: str) -> None:
         for answer in desk.reporting.take_many("green-farm", reports):
             assert not answer.reasons
         after = {each.product_number: each for each in desk.progress.by_partner("green-farm")}
-        assert after["APPLE"].net_sold.smallest - before["APPLE"].net_sold.smallest == 20
-        assert after["RICE"].unsold == 0
+        assert after["APPLE"].net_sold.count - before["APPLE"].net_sold.count == 20
+        assert not after["RICE"].unsold
         work = desk.work()
         # D-5 was complete already.
         assert work.settled.settled == 2
@@ -234,8 +234,8 @@ def test_the_desk_goes_on(url: str) -> None:
         ):
             assert not answer.reasons
         (apple,) = desk.progress.by_numbers(["APPLE"])
-        assert apple.ordered == after["APPLE"].ordered + 3
-        assert apple.sold == after["APPLE"].sold + 3
+        assert apple.ordered.count == after["APPLE"].ordered.count + 3
+        assert apple.sold.count == after["APPLE"].sold.count + 3
         assert ledger.check() == []
         assert {each.minor for each in ledger.trial_balance()} == {0}
 

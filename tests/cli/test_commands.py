@@ -121,6 +121,13 @@ def test_importing_again_changes_nothing(bank: Bank) -> None:
     assert f"{path}:2: text_missing (column name" in out
 
 
+def test_names_are_indexed_anew(bank: Bank) -> None:
+    """Nothing changes while the installed extras stay the same."""
+    bank.admitted()
+    assert bank.run("reindex") == {"changed": 0}
+    assert "0 products" in bank.say("reindex")[1]
+
+
 def test_a_workbook_is_imported_and_asked_for(bank: Bank) -> None:
     """The whole way of an XLSX: its rows are products, its faults are told by row and column."""
     pytest.importorskip("python_calamine")

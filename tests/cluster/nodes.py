@@ -30,7 +30,7 @@ import psutil
 import pymysql
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from types import TracebackType
 
 __all__ = ["Cluster", "Node", "missing"]
@@ -192,12 +192,21 @@ class Node:
             **_unprivileged(),
         )
 
-    def wait_synced(self, timeout_s: float = _START_TIMEOUT_S) -> None:
-        """Wait until the node has caught up, or raise `TimeoutError` with the end of its log."""
+    def wait_synced(
+        self, timeout_s: float = _START_TIMEOUT_S, *, among: Sequence[Node] = ()
+    ) -> None:
+        """Wait until the node has caught up, as long as it and those that it is `among` run.
+
+        Raises `TimeoutError` with the ends of their logs.
+        """
         deadline = monotonic() + timeout_s
         while not self.synced():
-            if not self.running or monotonic() > deadline:
-                raise TimeoutError(f"{self} does not come up:\n{self.log()[-4000:]}")
+            if not all(node.running for node in (self, *among)) or monotonic() > deadline:
+                logs = "\n".join(
+                    f"{node} {'runs' if node.running else 'is down'}:\n{node.log()[-4000:]}"
+                    for node in {self, *among}
+                )
+                raise TimeoutError(f"{self} does not come up\n{logs}")
             sleep(0.05)
 
     def log(self) -> str:
@@ -307,21 +316,31 @@ class Cluster:
         self._start_from(self.nodes[0])
 
     def restart(self) -> Node:
-        """Start all nodes after all were killed; give the one that was furthest, and began."""
+        """Start all nodes after all were killed; give the one that was furthest, and began.
+
+        When one of them crashes meanwhile, all are killed and started once more.
+        """
         assert not any(node.running for node in self.nodes)
+        try:
+            return self._start_from_furthest()
+        except TimeoutError:
+            for node in self.nodes:
+                node.kill()
+            return self._start_from_furthest()
+
+    def _start_from_furthest(self) -> Node:
         seqnos = {node.number: node.seqno() for node in self.nodes}
         furthest = max(self.nodes, key=lambda node: seqnos[node.number])
         self._start_from(furthest)
         return furthest
 
     def _start_from(self, first: Node) -> None:
-        first.start(bootstrap=True)
-        first.wait_synced()
+        started: list[Node] = []
         # One after the other: a donor serves one whole state transfer at a time.
-        for node in self.nodes:
-            if node is not first:
-                node.start()
-                node.wait_synced()
+        for node in sorted(self.nodes, key=lambda each: each is not first):
+            node.start(bootstrap=node is first)
+            node.wait_synced(among=started)
+            started.append(node)
 
     def wait_synced(self, timeout_s: float = _START_TIMEOUT_S) -> None:
         """Wait until every node has caught up, and all see each other."""

@@ -6,7 +6,9 @@ import re
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from multiprocessing import get_context
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from attrs import frozen
@@ -15,15 +17,12 @@ from consignment.adapters.filedrop import FileDrop
 from consignment.adapters.memory import ManualClock
 from consignment.adapters.sqlalchemy import Ledger, SqlStorage
 from consignment.desk import Consignment
+from consignment.domain.settings import Settings
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from multiprocessing.connection import Connection
     from multiprocessing.synchronize import Barrier
-    from pathlib import Path
     from types import TracebackType
-
-    from consignment.domain.settings import Settings
 
 __all__ = ["Crew", "Job", "Place"]
 

@@ -6,24 +6,21 @@ import hashlib
 import json
 import os
 import random
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from consignment.adapters.filedrop import FileDrop
 from consignment.catalogue import ImportResult
-from consignment.desk import Consignment
 from consignment.domain.errors import Refused
-from consignment.domain.money import Money
-from consignment.domain.quota import Quota
 from consignment.formats.cloudevents import write_event
 from consignment.ports.partner_messaging import Delivery
 from consignment.reporting import ReportAnswer
-from consignment.testing import builders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from consignment.desk import Consignment
     from consignment.domain.message import Message
     from consignment.domain.order import ConsignmentDemand
     from consignment.domain.report import PartnerReport
@@ -32,7 +29,6 @@ __all__ = [
     "Command",
     "LosingDrop",
     "import_file",
-    "mix",
     "nothing",
     "place_all",
     "place_each",
@@ -46,7 +42,8 @@ __all__ = [
 
 #: A use case as it is submitted: the desk's capability, its method, and what it is given.
 Command = tuple[str, str, tuple[Any, ...], dict[str, Any]]
-Meet = "Callable[[], object]"
+#: Waits until all have come to this point.
+Meet = Callable[[], object]
 
 
 def plainly(answer: object) -> Any:  # noqa: ANN401 - any answer
@@ -67,7 +64,7 @@ def nothing(_: Consignment, __: Meet) -> None:
     """Only be there."""
 
 
-def submit(desk: Consignment, meet: Callable[[], object], commands: Sequence[Command]) -> list[Any]:
+def submit(desk: Consignment, meet: Meet, commands: Sequence[Command]) -> list[Any]:
     """Submit commands, each at the same moment as all others; give the answers."""
     answers = []
     for capability, method, given, options in commands:
@@ -80,9 +77,7 @@ def submit(desk: Consignment, meet: Callable[[], object], commands: Sequence[Com
     return answers
 
 
-def place_each(
-    desk: Consignment, meet: Callable[[], object], demands: Sequence[ConsignmentDemand]
-) -> list[Any]:
+def place_each(desk: Consignment, meet: Meet, demands: Sequence[ConsignmentDemand]) -> list[Any]:
     """Place demands one by one, as `submit` does."""
     return submit(desk, meet, [("dispatch", "place", (each,), {}) for each in demands])
 
@@ -93,8 +88,10 @@ def place_all(
     """Place demands, so many in each transaction; give "placed" or the codes of the refusal."""
     told: list[Any] = []
     for i in range(0, len(demands), size):
-        for answer in desk.dispatch.place_many(demands[i : i + size]):
-            told.append(answer.codes if isinstance(answer, Refused) else "placed")
+        told += [
+            answer.codes if isinstance(answer, Refused) else "placed"
+            for answer in desk.dispatch.place_many(demands[i : i + size])
+        ]
     return told
 
 
@@ -182,94 +179,3 @@ def _for_a_time(step: Callable[[], object], seconds: float) -> int:
         except Died:
             deaths += 1
     return deaths
-
-
-def mix(desk: Consignment, _: Meet, me: int, numbers: Sequence[str], seconds: float) -> int:
-    """Do everything at once with many products, in any order, for a time; give how many commands.
-
-    Refusals are answers; any other error ends the race.
-    """
-    chance = random.Random(me)
-    until, done = monotonic() + seconds, 0
-    placed: list[str] = []
-
-    def some() -> tuple[tuple[str, str], ...]:
-        chosen = chance.sample(numbers, chance.randint(2, 8))
-        return tuple((number, str(chance.randint(1, 5))) for number in chosen)
-
-    def demand() -> object:
-        demands = []
-        for _ in range(chance.randint(1, 3)):
-            name = f"M-{me}-{done}-{len(demands)}"
-            line = chance.choice(("retail", "corporate"))
-            demands.append(builders.a_demand(name, *some(), business_line=line))
-            placed.append(name)
-        return desk.dispatch.place_many(demands)
-
-    def goods(order_id: str) -> tuple[tuple[str, str, str], ...]:
-        lines = list(desk.dispatch.order(order_id).lines)
-        chance.shuffle(lines)
-        return tuple((line.product_number, "1", "9.00") for line in lines)
-
-    def reports() -> object:
-        partner_id = chance.choice(("farm-1", "farm-2"))
-        batch: list[PartnerReport] = []
-        for n in range(chance.randint(1, 3)):
-            order_id = f"{chance.choice(placed)}:{partner_id}"
-            tag = f"{me}-{done}-{n}"
-            try:
-                lines = goods(order_id)
-            except Refused:
-                continue
-            batch += [
-                builders.accepted(order_id, report_id=f"{tag}-a"),
-                builders.procured(order_id, *lines, report_id=f"{tag}-p"),
-                builders.sold(order_id, *lines, report_id=f"{tag}-s"),
-                builders.completed(order_id, report_id=f"{tag}-c"),
-            ]
-        return desk.reporting.take_many(partner_id, batch)
-
-    def end() -> object:
-        order_id = f"{chance.choice(placed)}:{chance.choice(('farm-1', 'farm-2'))}"
-        if chance.random() < 0.5:
-            return desk.dispatch.cancel(order_id, why="乙")
-        return desk.dispatch.short_close(order_id, why="乙")
-
-    def stock() -> object:
-        partner_id = chance.choice(("farm-1", "farm-2"))
-        mine = [number for number in numbers if number.startswith(partner_id)]
-        rows = [
-            {
-                "number": number,
-                "name": f"产品 {number}",
-                "unit": "BX",
-                "currency": "CNY",
-                "agreed_price": f"{chance.randint(1, 3)}.00",
-            }
-            for number in chance.sample(mine, chance.randint(1, len(mine)))
-        ]
-        return desk.catalogue.import_products(partner_id, rows)
-
-    def limit() -> object:
-        scopes = ["total", "partner:farm-1", "partner:farm-2", "business_line:retail", numbers[0]]
-        scopes[-1] = f"product:{scopes[-1]}"
-        chance.shuffle(scopes)
-        wanted = chance.choice(("300.00", "3000.00", "300000.00"))
-        chosen = scopes[: chance.randint(1, len(scopes))]
-        return desk.quotas.set([Quota.of(scope, Money.of(wanted, "CNY")) for scope in chosen])
-
-    def settle() -> object:
-        return desk.settlement.settle(f"{chance.choice(placed)}:farm-1")
-
-    def ask() -> object:
-        return desk.progress.by_numbers(chance.sample(numbers, 3)), desk.quotas.show()
-
-    steps = [demand, demand, demand, reports, reports, reports, reports, end, stock, limit, settle]
-    demand()
-    while monotonic() < until:
-        done += 1
-        try:
-            chance.choice([*steps, desk.work, ask])()
-        except Refused:
-            continue
-    return done

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
     from consignment.domain.report import PartnerReport
 
-_FILE, _SERVER = ("100x40", "20x40") if os.environ.get("CI") else ("40x30", "10x30")
+_FILE, _SERVER = ("100x40", "15x40") if os.environ.get("CI") else ("40x30", "10x30")
 
 
 def size(engine: str) -> tuple[int, int]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import os
-import struct
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -14,6 +14,7 @@ from attrs import frozen
 
 from consignment.adapters.files.cells import number_text, plain
 from consignment.adapters.files.columns import column_faults
+from consignment.adapters.files.footer import MAGIC, TRAILER, Chunk, Footer, read_footer
 from consignment.adapters.files.limits import Limits
 from consignment.adapters.files.package import malformed
 from consignment.adapters.files.pages import NotAPage, Page, pages_of
@@ -33,7 +34,8 @@ _BATCH_BYTES = 32 * 1024 * 1024
 _SMALL_DICTIONARY = 4096
 #: A column is read through a buffer of so many bytes, not in one piece.
 _BUFFER = 256 * 1024
-_TRAILER = struct.Struct("<I4s")
+#: The longest decimal, in bytes: that of 256 bits.
+_DECIMAL_BYTES = 32
 
 _Column = tuple[list[Any], dict[int, Reason]]
 
@@ -45,15 +47,34 @@ def open_parquet(
 
     It is unpacked once, page by page, before the first row is given: what is broken shows then.
     """
-    source = _Source(name, limits)
     with _reading(name):
-        source.check_footer(file)
-        parquet = pq.ParquetFile(file)
-        columns = source.check_schema(parquet)
-        longest = source.check_pages(file, parquet)
+        source = _opened(file, name, limits)
+        columns = source.check_schema()
+        longest = source.check_pages(file)
         batch_rows = min(_BATCH, max(1, _BATCH_BYTES // max(1, longest)))
         source.check_rows(file, batch_rows)
     return "utf-8", columns, lambda again: source.rows(again, batch_rows)
+
+
+def _opened(file: BinaryIO, name: str, limits: Limits) -> _Source:
+    """Read the footer, and let the library make its objects of what was found to agree in it."""
+    size = os.fstat(file.fileno()).st_size
+    file.seek(max(0, size - TRAILER.size))
+    trailer = file.read()
+    if len(trailer) < TRAILER.size:
+        raise malformed(name, "footer", "cut off")
+    length, magic = TRAILER.unpack(trailer)
+    if magic == b"PARE":
+        raise UnusableInput(reason("file_encrypted", file=name))
+    if magic != MAGIC:
+        raise malformed(name, "footer", "does not end as Parquet does")
+    limits.check("footer_bytes", length, name, "footer")
+    begin = size - TRAILER.size - length
+    if begin < len(MAGIC):
+        raise malformed(name, "footer", f"{length} bytes, of {size}")
+    file.seek(begin)
+    footer = read_footer(file.read(length), begin, name, limits)
+    return _Source(name, limits, footer, pq.read_metadata(io.BytesIO(footer.clean)))
 
 
 @contextmanager
@@ -68,27 +89,12 @@ def _reading(name: str) -> Iterator[None]:
 class _Source:
     name: str
     limits: Limits
+    footer: Footer
+    metadata: pq.FileMetaData
 
-    def check_footer(self, file: BinaryIO) -> None:
-        """Check the size of the metadata, before a library makes objects of it."""
-        size = os.fstat(file.fileno()).st_size
-        file.seek(max(0, size - _TRAILER.size))
-        trailer = file.read()
-        if len(trailer) < _TRAILER.size or size < 3 * 4:
-            raise malformed(self.name, "footer", "cut off")
-        length, magic = _TRAILER.unpack(trailer)
-        if magic == b"PARE":
-            raise UnusableInput(reason("file_encrypted", file=self.name))
-        if magic != b"PAR1":
-            raise malformed(self.name, "footer", "does not end as Parquet does")
-        self.limits.check("footer_bytes", length, self.name, "footer")
-        file.seek(0)
-
-    def check_schema(self, parquet: pq.ParquetFile) -> tuple[str, ...]:
-        """Check rows and columns, and give the columns' names."""
-        self.limits.check("parquet_rows", parquet.metadata.num_rows, self.name, "footer")
-        self.limits.check("columns", parquet.metadata.num_columns, self.name, "footer")
-        schema = parquet.schema_arrow
+    def check_schema(self) -> tuple[str, ...]:
+        """Check the columns, and give their names."""
+        schema = self.schema
         faults = list(column_faults(schema.names, self.name))
         faults += [
             reason(
@@ -104,22 +110,26 @@ class _Source:
             raise UnusableInput(faults)
         return tuple(schema.names)
 
-    def check_pages(self, file: BinaryIO, parquet: pq.ParquetFile) -> int:
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns and their types."""
+        return self.metadata.schema.to_arrow_schema()
+
+    def check_pages(self, file: BinaryIO) -> int:
         """Check what the pages unpack to, by their own headers, and not by the metadata's sums.
 
         Gives how many bytes the texts of one row can have that are not as long in the file.
         """
         pages = longest = 0
-        for group in range(parquet.metadata.num_row_groups):
+        schema = self.schema
+        for group, (number, chunks) in enumerate(self.footer.groups.items()):
             all_bytes = held_bytes = repeated_bytes = 0
-            row_group = parquet.metadata.row_group(group)
-            if row_group.num_columns != len(parquet.schema_arrow):
-                # To ask for a column that is not there ends the process.
-                raise malformed(self.name, f"row group {group + 1}", "has not all columns")
-            for column, field in enumerate(parquet.schema_arrow):
-                place = f"row group {group + 1}, column {shown(field.name)}"
+            for chunk, field in zip(chunks, schema, strict=True):
+                place = f"row group {number}, column {shown(field.name)}"
+                if pa.types.is_decimal(field.type) and chunk.value_bytes > _DECIMAL_BYTES:
+                    raise malformed(self.name, place, f"decimals of {chunk.value_bytes} bytes")
                 found: list[Page] = []
-                for page in self._pages(file, row_group.column(column), place):
+                for page in self._pages(file, chunk, place):
                     pages += 1
                     self.limits.check("pages", pages, self.name, place)
                     all_bytes += page.size
@@ -131,19 +141,16 @@ class _Source:
                     if _is_text(field.type) and (page.is_delta or page.is_dictionary):
                         size = page.size
                         if page.is_dictionary and size > _SMALL_DICTIONARY:
-                            size = _longest_in_dictionary(file, group, field.name)
+                            size = self._longest_in_dictionary(file, group, field.name)
                             self.limits.check("cell_characters", size, self.name, place)
                         repeated_bytes += size
                 held_bytes += sum(each.size for each in found)
             longest = max(longest, repeated_bytes)
         return longest
 
-    def _pages(self, file: BinaryIO, chunk: pq.ColumnChunkMetaData, place: str) -> Iterator[Page]:
-        # One that is not there is given as 0, or not at all.
-        offsets = chunk.dictionary_page_offset, chunk.data_page_offset
-        begin = min(filter(None, offsets), default=0)
+    def _pages(self, file: BinaryIO, chunk: Chunk, place: str) -> Iterator[Page]:
         try:
-            yield from pages_of(file, begin, begin + chunk.total_compressed_size)
+            yield from pages_of(file, chunk.begin, chunk.end)
         except NotAPage as error:
             raise malformed(self.name, place, f"no page at byte {error.args[0]}") from error
 
@@ -159,13 +166,26 @@ class _Source:
                     place = f"rows {rows + 1} to {rows + batch.num_rows}, column {shown(name)}"
                     self.limits.check("cell_characters", longest, self.name, place)
             rows += batch.num_rows
-            self.limits.check("parquet_rows", rows, self.name, "rows")
+        if rows != self.footer.rows:
+            raise malformed(self.name, "rows", f"{rows}, not {self.footer.rows}")
 
     def batches(self, file: BinaryIO, batch_rows: int) -> Iterator[pa.RecordBatch]:
         """Read the rows in batches."""
+        return self._parquet(file).iter_batches(batch_rows, use_threads=False)  # type: ignore[no-any-return] # it has no types
+
+    def _parquet(self, file: BinaryIO, **options: Any) -> pq.ParquetFile:  # noqa: ANN401 - its own
         file.seek(0)
-        parquet = pq.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER)
-        return iter(parquet.iter_batches(batch_size=batch_rows, use_threads=False))
+        return pq.ParquetFile(
+            file, metadata=self.metadata, pre_buffer=False, buffer_size=_BUFFER, **options
+        )
+
+    def _longest_in_dictionary(self, file: BinaryIO, group: int, column: str) -> int:
+        """Give the length in bytes of the longest text in a column's dictionary."""
+        parquet = self._parquet(file, read_dictionary=[column])
+        for batch in parquet.iter_batches(1, [group], [column], use_threads=False):
+            lengths = pc.binary_length(batch.column(0).dictionary)
+            return int(pc.max(lengths).as_py() or 0)
+        return 0
 
     def rows(self, file: BinaryIO, batch_rows: int) -> Iterator[ProductRow]:
         """Pass over the rows."""
@@ -184,16 +204,6 @@ class _Source:
                 else:
                     yield ProductRow(number, number, dict(zip(names, record, strict=True)))
             before += batch.num_rows
-
-
-def _longest_in_dictionary(file: BinaryIO, group: int, column: str) -> int:
-    """Give the length in bytes of the longest text in a column's dictionary."""
-    file.seek(0)
-    parquet = pq.ParquetFile(file, read_dictionary=[column], pre_buffer=False, buffer_size=_BUFFER)
-    for batch in parquet.iter_batches(1, [group], [column], use_threads=False):
-        lengths = pc.binary_length(batch.column(0).dictionary)
-        return int(pc.max(lengths).as_py() or 0)
-    return 0
 
 
 def _column(name: str, values: pa.Array) -> _Column:

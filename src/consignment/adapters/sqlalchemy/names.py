@@ -12,7 +12,7 @@ text of no more than these has found the product already, there.
 
 PostgreSQL and MariaDB keep entries as rows, in the tree of the primary key. SQLite keeps them as
 terms of a full-text index (FTS5), whose vocabulary is read in order: that collects what is written
-and merges it later, which takes a fifth of the time that a tree takes, and less than half the room.
+and merges it later, which takes a quarter of the time that a tree takes, and two thirds of the room.
 """
 
 from __future__ import annotations
@@ -114,22 +114,10 @@ class _Rows:
         self._session = session
 
     def add(self, products: Iterable[_Of]) -> None:
-        rows = [
-            (place, tail, number, partner_id, shared)
-            for partner_id, number, entries in products
-            for place, tail, shared in entries
-        ]
-        # In the order of the tree, so that each of its pages is fetched once.
-        rows.sort()
-        self._session.run(_ADD_ROWS, rows)
+        self._session.run(_ADD_ROWS, _rows(products))
 
     def remove(self, products: Iterable[_Of]) -> None:
-        rows = [
-            (place, tail, number, partner_id)
-            for partner_id, number, entries in products
-            for place, tail, _ in entries
-        ]
-        self._session.run(_REMOVE_ROWS, sorted(rows))
+        self._session.run(_REMOVE_ROWS, _rows(products))
 
     def places(
         self, text: str, *, after: NamePlace | None, limit: int, others: bool
@@ -138,7 +126,7 @@ class _Rows:
             (None, text, "") if after is None else (after.rank, after.tail, after.number)
         )
         # The limit stands in the statement, so that a planner knows how few rows are wanted.
-        most = next(each for each in _LIMITS if each >= limit)
+        most = next((each for each in _LIMITS if each >= limit), limit)
         form = rank, others, most
         statement = _PLACES_OF.get(form)
         if statement is None:
@@ -150,6 +138,15 @@ class _Rows:
         return [row[0] for row in self._session.rows(_EXACTLY, place, tail, after)]
 
 
+def _rows(products: Iterable[_Of]) -> list[tuple[int, str, str, str, int]]:
+    # In the order of the tree, so that each of its pages is fetched once.
+    return sorted(
+        (place, tail, number, partner_id, shared)
+        for partner_id, number, entries in products
+        for place, tail, shared in entries
+    )
+
+
 _LIMITS: Final = (2, 16, 128, 1024)
 _ADD_ROWS = Statement(insert(tables.name_tails))
 _REMOVE_ROWS = Statement(
@@ -158,11 +155,13 @@ _REMOVE_ROWS = Statement(
         _TAILS.tail == bindparam("tail_"),
         _TAILS.number == bindparam("number_"),
         _TAILS.partner_id == bindparam("partner_id_"),
+        _TAILS.shared == bindparam("shared_"),
     ),
     "place_",
     "tail_",
     "number_",
     "partner_id_",
+    "shared_",
 )
 _EXACTLY = Statement(
     select(_TAILS.number)

@@ -16,7 +16,11 @@ from consignment.adapters.sqlalchemy.codec import (
     optional_instant,
     optional_micros,
 )
-from consignment.adapters.sqlalchemy.engines.galera import PARTNER_GATES
+from consignment.adapters.sqlalchemy.engines.galera import (
+    PASS_GATES,
+    order_gate,
+    partner_gate,
+)
 from consignment.adapters.sqlalchemy.statements import KEYS, Lock, Session, Statement, one_of
 from consignment.domain.order import OrderLine, OrderState, PurchaseOrder, partner_id_of
 from consignment.ports.storage import DemandRecord
@@ -51,12 +55,6 @@ _GET = Statement(_READ_ORDERS.where(_OF_KEYS))
 _GET_LINES = Statement(_READ_LINES.where(_LINES_OF_KEYS))
 _GET_OF_PARTNER = Statement(
     _READ_ORDERS.where(_OF_KEYS, _ORDERS.partner_id == bindparam("partner_id")), "partner_id"
-)
-_TOUCH = Statement(
-    update(tables.orders)
-    .values(revision=_ORDERS.revision + 1)
-    .where(_ORDERS.order_id == bindparam("id_")),
-    "id_",
 )
 _LOCK = Statement(select(_ORDERS.order_id).where(_OF_KEYS).order_by(_ORDERS.order_id))
 _GET_LINES_OF_PARTNER = Statement(
@@ -196,15 +194,14 @@ class OrderRows:
     def lock(self, order_ids: Collection[str]) -> None:
         """Let nobody else change orders until the transaction ends."""
         wanted = sorted(order_ids)
-        self._session.touch(_TOUCH, [(order_id,) for order_id in wanted])
+        self._session.touch(PASS_GATES, (order_gate(order_id) for order_id in wanted))
         self._session.rows_by(_LOCK, wanted, lock=Lock.CHANGE)
 
     def add(self, orders: Sequence[PurchaseOrder]) -> None:
         """Add orders."""
         orders = sorted(orders, key=lambda order: order.order_id)
         # Whether the partners may have orders was decided from rows that this does not change.
-        gates = sorted({order.partner_id for order in orders})
-        self._session.touch(PARTNER_GATES, [(partner_id, 1) for partner_id in gates])
+        self._session.touch(PASS_GATES, (partner_gate(order.partner_id) for order in orders))
         self._session.run(_ADD_ORDERS, [_order_row(order) for order in orders])
         self._session.run(
             _ADD_LINES,

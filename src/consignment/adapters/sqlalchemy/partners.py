@@ -22,7 +22,7 @@ from consignment.adapters.sqlalchemy.codec import (
     reasons_content,
     reasons_of,
 )
-from consignment.adapters.sqlalchemy.engines.galera import PARTNER_GATES
+from consignment.adapters.sqlalchemy.engines.galera import PASS_GATES, partner_gate
 from consignment.adapters.sqlalchemy.statements import KEYS, Lock, Session, Statement, one_of
 from consignment.domain.admission import (
     AdmissionDecision,
@@ -228,7 +228,7 @@ class PartnerRows:
     def save(self, partner: Partner) -> None:
         """Store a changed partner."""
         details = partner.details
-        self._session.touch(PARTNER_GATES, [(partner.partner_id, 1)])
+        self._session.touch(PASS_GATES, [partner_gate(partner.partner_id)])
         row = (
             *_changeable(partner),
             partner.partner_id,

@@ -442,14 +442,14 @@ class Session:
             raise self._failed(error) from error
         return self._cursor.rowcount
 
-    def touch(self, statement: Statement, rows: Sequence[Row]) -> None:
-        """Change rows for the sake of those who decide on them beside us; nothing on most engines.
+    def touch(self, statement: Statement, rows: Iterable[Row]) -> None:
+        """Change rows, for those who decide on the same beside us; does nothing on most engines.
 
         Where locks hold on one of several nodes only (Galera), of two transactions that touch the
         same row one is given up.
         """
         if self._spread:
-            self.run(statement, rows)
+            self.run(statement, sorted(set(rows)))
 
     def _copy(self, text: str, rows: Sequence[Row]) -> None:
         cursor: Any = self._cursor  # psycopg's: not in the standard for drivers

@@ -330,11 +330,12 @@ products: Final = _table(
     _tally_exact(),
 )
 
-# By which any part of a name is found: see `names`. SQLite has it as a full-text index.
+# By which any part of a name is found: see `names`. SQLite has it as a full-text index. All columns
+# are in the key, so that on PostgreSQL the key's index answers by itself.
 name_tails: Final = _table(
     "name_tails",
     "partner",
-    ("place", "tail", "number", "partner_id"),
+    ("place", "tail", "number", "partner_id", "shared"),
     _need("place", SmallInteger()),
     _need("tail", _id(16)),
     _need("number", _id()),

@@ -25,12 +25,14 @@ from contextlib import ExitStack, closing, contextmanager
 from hashlib import blake2b
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 from sqlalchemy import (
     BigInteger,
     Column,
     MetaData,
     PrimaryKeyConstraint,
+    SmallInteger,
     String,
     Table,
     event,
@@ -42,6 +44,7 @@ from sqlalchemy.exc import DBAPIError
 from consignment.adapters.sqlalchemy.engines.mariadb import MariadbDatabase
 from consignment.adapters.sqlalchemy.statements import Statement
 from consignment.domain.errors import StorageBusy, StorageError, StorageUnreachable, StorageUnusable
+from consignment.domain.order import partner_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,7 +55,7 @@ if TYPE_CHECKING:
 
     from consignment.adapters.sqlalchemy.engines.base import Database
 
-__all__ = ["PARTNER_GATES", "GaleraDatabase", "addresses", "weight"]
+__all__ = ["PASS_GATES", "GaleraDatabase", "addresses", "order_gate", "partner_gate", "weight"]
 
 _log = logging.getLogger("consignment.galera")
 
@@ -78,19 +81,38 @@ _gates = Table(
     "consignment_gates",
     _metadata,
     Column("partner_id", String(64, collation="utf8mb4_nopad_bin"), nullable=False),
+    Column("gate", SmallInteger, nullable=False),
     Column("passed", BigInteger, nullable=False),
-    PrimaryKeyConstraint("partner_id"),
+    PrimaryKeyConstraint("partner_id", "gate"),
     info={"placement": "partner"},
     mariadb_engine="InnoDB",
     mariadb_charset="utf8mb4",
 )
-#: Passes partners' gates, each given as (partner id, 1): so does who places orders with a partner,
-#: and who changes whether the partner may have them. The partner's own row would not do: whoever
-#: refers to it by a foreign key (an import of products) would be given up for each order.
 _passing = mysql.insert(_gates)
-PARTNER_GATES = Statement(
+#: Passes gates; see `partner_gate` and `order_gate`.
+PASS_GATES = Statement(
     _passing.on_duplicate_key_update(passed=_gates.c.passed + _passing.inserted.passed)
 )
+#: So many gates for the orders of a partner: two orders that share one wait for nothing.
+_ORDER_GATES = 64
+
+
+def partner_gate(partner_id: str) -> tuple[str, int, int]:
+    """Give the gate that is passed to order from a partner, and to change whether one may.
+
+    The partner's own row would not do: whoever refers to it by a foreign key, such as an import of
+    products, would be given up for each order that is placed on another node.
+    """
+    return partner_id, 0, 1
+
+
+def order_gate(order_id: str) -> tuple[str, int, int]:
+    """Give the gate that is passed to decide on an order without changing it."""
+    return (
+        partner_id_of(order_id),
+        1 + crc32(order_id.encode("utf-8", "surrogatepass")) % _ORDER_GATES,
+        1,
+    )
 
 
 def addresses(url: str | URL | Sequence[str | URL]) -> list[str | URL]:
@@ -112,7 +134,7 @@ def weight(node: str, key: str) -> bytes:
 
     It depends on nothing else; so when a node goes, the keys of the others stay where they are.
     """
-    return blake2b(f"{node}\n{key}".encode(), digest_size=8).digest()
+    return blake2b(f"{node}\n{key}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
 class _Node(MariadbDatabase):

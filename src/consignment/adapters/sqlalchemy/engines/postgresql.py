@@ -67,6 +67,9 @@ def _options(url: URL, busy_timeout_s: float) -> dict[str, Any]:
         # not been analysed yet the planner would look at all of it, and lock rows in the order
         # they lie in, which is how transactions come to wait in a circle.
         "enable_seqscan": "off",
+        # Nor would it read an index in its order, and stop at the limit, but collect and sort all
+        # that it believes to be few.
+        "enable_bitmapscan": "off",
         # Compiling takes longer than any statement of ours runs.
         "jit": "off",
         # A host that died in the middle of a transaction holds its locks no longer than this.

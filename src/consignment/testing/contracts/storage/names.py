@@ -218,7 +218,18 @@ class NameSearchContract(StorageCase):
     def test_what_cannot_be_a_name_is_not_found(self) -> None:
         """Text that is too long, controls, or no text at all (half a surrogate pair): nothing."""
         self.given(a_product("APPLE", name="苹果 apple"))
-        strange = ["%" * 100_000, "\ud83c", "\udc80", "\0", "果\0", "\1", "\t", "", "0果", "果\uffff"]
+        strange = [
+            "%" * 100_000,
+            "\ud83c",
+            "\udc80",
+            "\0",
+            "果\0",
+            "\1",
+            "\t",
+            "",
+            "0果",
+            "果\uffff",
+        ]
         for text in (*strange, "\U0010ffff", "2green-farm"):
             hits = self.read(lambda t, text=text: t.products.find(text, limit=10))  # type: ignore[misc] # bound now, used now
             assert list(hits) == [], repr(text)

@@ -78,7 +78,7 @@ def _create_rows() -> None:
         sa.Column("partner_id", _id(64), nullable=False),
         sa.Column("shared", sa.SmallInteger(), nullable=False),
         sa.PrimaryKeyConstraint(
-            "place", "tail", "number", "partner_id", name=op.f("pk_name_tails")
+            "place", "tail", "number", "partner_id", "shared", name=op.f("pk_name_tails")
         ),
         info={"placement": "partner"},
         mariadb_charset="utf8mb4",
