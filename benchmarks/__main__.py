@@ -108,6 +108,7 @@ def _measure(databases: Databases, folder: Path, only: str, *, quick: bool) -> N
             cases.settlement_cases(databases, 100_000 // less, min(repeats, 2))
         ),
         "scale": lambda: _queries(scale.measured(databases, largest, keep=not quick)),
+        "room": lambda: scale.lived(databases, 300 // less, keep=not quick),
         "names": lambda: names.run(databases.engine, 1_000_000 // less, AsWritten()),
         "memory": lambda: _memory(databases, folder, 1_000_000 // less),
     }

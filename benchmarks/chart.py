@@ -25,7 +25,7 @@ _LINES = {
     "order": ("one order", "#cc79a7", "triangle"),
 }
 _WIDTH, _TOP, _HEIGHT, _FOOT, _PAD = 300, 58, 260, 92, 14
-_LEFT = 62
+_LEFT = 80
 _INK, _GRID, _PAPER = "#222222", "#dddddd", "#ffffff"
 
 
@@ -43,8 +43,9 @@ def draw(figures: Path = _FIGURES) -> Path:
     height = _TOP + _HEIGHT + _FOOT
     parts = [
         (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-            f'height="{height}" font-family="sans-serif" font-size="12" fill="{_INK}" role="img" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+            f'width="{width}" height="{height}" font-family="sans-serif" font-size="12" '
+            f'fill="{_INK}" role="img" '
             'aria-label="Cost in microseconds against sale lines, for each engine">'
         ),
         f'<rect width="{width}" height="{height}" fill="{_PAPER}"/>',

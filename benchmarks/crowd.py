@@ -86,31 +86,40 @@ def _run(
         )
         for number in range(processes)
     ]
-    for worker in workers:
-        assert worker.stdout is not None
-        assert worker.stdout.readline() == "ready\n"
-    servers = _servers(databases.engine)
-    flushes = _flushes(databases.engine, url)
-    server_s, machine_s = _cpu(servers), _machine()
-    begun = perf_counter()
-    for worker in workers:
-        assert worker.stdin is not None
-        worker.stdin.write("go\n")
-        worker.stdin.flush()
-    clients_s = 0.0
-    for worker in workers:
-        assert worker.stdout is not None
-        clients_s += float(worker.stdout.readline())
-    took = perf_counter() - begun
-    # Servers with a process for each connection: those are still there.
-    server_s, machine_s = _cpu(servers) - server_s, _machine() - machine_s
-    after = _flushes(databases.engine, url)
-    for worker in workers:
-        worker.communicate("end\n")
-        assert worker.returncode == 0
+    try:
+        for worker in workers:
+            assert _told(worker) == "ready\n"
+        # Some servers have a process for each connection; they are there from here to the end.
+        servers = _servers(databases.engine)
+        flushes, server_s, machine_s = _flushes(databases.engine, url), _cpu(servers), _machine()
+        begun = perf_counter()
+        for worker in workers:
+            _tell(worker)
+        clients_s = sum(float(_told(worker)) for worker in workers)
+        took = perf_counter() - begun
+        server_s, machine_s = _cpu(servers) - server_s, _machine() - machine_s
+        after = _flushes(databases.engine, url)
+        for worker in workers:
+            _tell(worker)
+            worker.wait()
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.communicate()
     databases.drop(url)
     synced = None if flushes is None or after is None else (after - flushes) / took
     return each * processes / took, clients_s / took, server_s / took, machine_s / took, synced
+
+
+def _tell(worker: subprocess.Popen[str]) -> None:
+    assert worker.stdin is not None
+    worker.stdin.write("go on\n")
+    worker.stdin.flush()
+
+
+def _told(worker: subprocess.Popen[str]) -> str:
+    assert worker.stdout is not None
+    return worker.stdout.readline()
 
 
 def _servers(engine: str) -> list[psutil.Process]:

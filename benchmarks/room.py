@@ -25,7 +25,7 @@ class Room:
     bytes_a_row: float
 
 
-def room(url: str, least: int = 1_000) -> list[Room]:
+def room(url: str, least: int = 100) -> list[Room]:
     """Measure the tables that have so many rows at least; fewer do not fill their pages."""
     engine = opened_engine(url, autocommit=True)
     found: list[Room] = []

@@ -1,8 +1,9 @@
 """What things cost when more and more has been sold: 1,000 to 10,000,000 sale lines.
 
 The sale lines are those of sales reports of 100 lines, over 1,000 products. The first orders are
-made by the library, the rest are copies of them (see `many`). At each size the library alone is
-measured; at the end progress at the largest size is held against that at 10,000, call by call.
+made by the library, the rest are copies of them (see `many`). There is a database of each size; the
+library is measured on one after the other, several times over, and then progress at the largest
+size is held against that at 10,000, call by call.
 What was seen is kept in `docs/explanation/cost-against-size.json`, and drawn beside it.
 """
 
@@ -25,90 +26,103 @@ if TYPE_CHECKING:
     from benchmarks.databases import Databases
     from benchmarks.room import Room
 
-__all__ = ["keep_room", "measured"]
+__all__ = ["compared", "grown", "lived", "measured"]
 
 _KEPT = Path(__file__).parents[1] / "docs" / "explanation" / "cost-against-size.json"
 _PRODUCTS = 1_000
 _LINES = 100
 _SMALLEST = 1_000
 _COMPARED = 10_000
-_FRESH = 200
+#: What does not grow with what is sold.
+_STANDING = {"products", "product_numbers", "tallies"}
+_FRESH = 100
+_ROUNDS = 3
 
 
 def measured(databases: Databases, largest: int, *, keep: bool) -> Iterator[QueryFigure]:
     """Measure at each power of ten up to the largest; print what things cost, give comparisons."""
+    yield from compared(databases, grown(databases, largest), keep=keep)
+
+
+def grown(databases: Databases, largest: int) -> dict[int, str]:
+    """Make a database for each power of ten from 1,000 sale lines on; give addresses by size."""
     url = bank.stocked(bank.founded(databases.create("scale")), _PRODUCTS)
-    orders = _SMALLEST // _LINES
-    wanted = bank.demands(orders, _LINES, _PRODUCTS, apart=_LINES)
+    wanted = bank.demands(_SMALLEST // _LINES, _LINES, _PRODUCTS, apart=_LINES)
     bank.report(bank.place(url, wanted), bank.accepted(wanted))
     bank.report(url, [bank.sold(demand) for demand in wanted])
-    print(f"{'sale lines':>12} {'by number':>11} {'report':>9} {'order':>9} {'settled':>9} µs each")
-    costs: dict[str, dict[str, float]] = {}
-    small = ""
+    made: dict[int, str] = {}
     size = _SMALLEST
-    while size <= largest:
+    while size < largest:
+        made[size] = databases.copy(url, "scale")
         begun = perf_counter()
-        if size > _SMALLEST:
-            many.multiply(url, size // _SMALLEST, first=size // _SMALLEST // 10)
-        took = perf_counter() - begun
-        cost = costs[str(size)] = _costs(url, str(size))
+        many.multiply(url, size * 10 // _SMALLEST, first=size // _SMALLEST)
+        print(f"  {size * 10:,} sale lines made in {perf_counter() - begun:,.0f} s", flush=True)
+        size *= 10
+    return made | {size: url}
+
+
+def compared(databases: Databases, urls: dict[int, str], *, keep: bool) -> Iterator[QueryFigure]:
+    """Measure databases of different sizes in turn, print what things cost, give comparisons."""
+    largest = max(urls)
+    costs = _costs(urls)
+    print(f"{'sale lines':>12} {'by number':>11} {'report':>9} {'order':>9} {'settled':>9} µs each")
+    for size, cost in costs.items():
         print(
             f"{size:>12,} {cost['progress']:>11.0f} {cost['report']:>9.0f} {cost['order']:>9.0f} "
-            f"{cost['settlement']:>9.0f}   (made in {took:,.0f} s)",
+            f"{cost['settlement']:>9.0f}",
             flush=True,
         )
-        if size == _COMPARED:
-            small = databases.copy(url, "small")
-        size *= 10
-    yield from _against(url, small, largest)
-    yield from beside_by_hand(url, _PRODUCTS, f"{largest:,} sale lines")
-    rooms = room(url)
-    print_room(rooms)
+    yield from _against(urls[largest], urls[_COMPARED], largest)
+    yield from beside_by_hand(urls[largest], _PRODUCTS, f"{largest:,} sale lines")
+    _printed(urls[largest])
     if keep:
-        _keep(databases, {"costs_us": costs})
-        keep_room(databases, rooms)
+        _keep(databases, {"costs_us": {str(size): cost for size, cost in costs.items()}})
         chart.draw(_KEPT)
-    databases.drop(url)
-    databases.drop(small)
+    for url in urls.values():
+        databases.drop(url)
 
 
-def _costs(url: str, name: str) -> dict[str, float]:
-    """Give microseconds, medians of calls one by one; of settlement the mean of a batch."""
-    fresh = bank.demands(_FRESH, 1, _PRODUCTS, prefix=f"F{len(name)}")
+def _costs(urls: dict[int, str]) -> dict[int, dict[str, float]]:
+    """Give microseconds by size and kind: medians of single calls; of settlement, of batches."""
+    taken: dict[int, dict[str, list[float]]] = {
+        size: {kind: [] for kind in ("progress", "order", "report", "settlement")} for size in urls
+    }
     numbers, _ = asked(_PRODUCTS)
-    with bank.opened(url) as desk:
-        numbers_us = _each(desk.progress.by_number, numbers * 2)
-        order_us = _each(desk.dispatch.place, fresh)
-        desk.relay.deliver_due()
-    bank.report(url, bank.accepted(fresh))
-    with bank.opened(url) as desk:
-        desk.quotas.show()
-        report_us = _each(
-            lambda each: desk.reporting.take(bank.PARTNER, each), [bank.sold(d) for d in fresh]
-        )
-    bank.report(url, (each for each in bank.finished(fresh, "17")))
-    with bank.opened(url) as desk:
-        desk.quotas.show()
-        begun = perf_counter()
-        assert desk.settlement.settle_due().settled == _FRESH
-        settled_us = (perf_counter() - begun) * 1e6 / _FRESH
-        desk.relay.credit_due()
-        desk.relay.deliver_due()
+    for round_ in range(_ROUNDS):
+        fresh = bank.demands(_FRESH, 1, _PRODUCTS, first=round_ * _FRESH, prefix="F")
+        for size, url in urls.items():
+            found = taken[size]
+            with bank.opened(url) as desk:
+                found["progress"] += _each(desk.progress.by_number, numbers)
+                found["order"] += _each(desk.dispatch.place, fresh)
+                desk.relay.deliver_due()
+            bank.report(url, bank.accepted(fresh))
+            reports = [bank.sold(demand) for demand in fresh]
+            with bank.opened(url) as desk:
+                desk.quotas.show()
+                take = desk.reporting.take
+                found["report"] += _each(lambda each, take=take: take(bank.PARTNER, each), reports)  # type: ignore[misc] # bound now
+            bank.report(url, bank.finished(fresh, "17"))
+            with bank.opened(url) as desk:
+                desk.quotas.show()
+                begun = perf_counter()
+                assert desk.settlement.settle_due().settled == _FRESH
+                found["settlement"].append((perf_counter() - begun) * 1e6 / _FRESH)
+                desk.relay.credit_due()
+                desk.relay.deliver_due()
     return {
-        "progress": numbers_us,
-        "order": order_us,
-        "report": report_us,
-        "settlement": settled_us,
+        size: {kind: median(times) for kind, times in found.items()}
+        for size, found in taken.items()
     }
 
 
-def _each(call: Callable[[Any], object], given: Iterable[Any]) -> float:
+def _each(call: Callable[[Any], object], given: Iterable[Any]) -> list[float]:
     taken = []
     for each in given:
         begun = perf_counter()
         call(each)
         taken.append((perf_counter() - begun) * 1e6)
-    return median(taken)
+    return taken
 
 
 def _against(url: str, small: str, largest: int) -> Iterator[QueryFigure]:
@@ -129,21 +143,42 @@ def _against(url: str, small: str, largest: int) -> Iterator[QueryFigure]:
         )
 
 
-def print_room(rooms: Iterable[Room]) -> None:
-    """Print what rows take."""
+def lived(databases: Databases, orders: int, *, keep: bool) -> None:
+    """Let orders of 100 lines live from demand to credit, and measure the room that they take.
+
+    Each line is sold in five reports of 100 lines. All messages are delivered.
+    """
+    url = bank.stocked(bank.founded(databases.create("room")), _PRODUCTS)
+    wanted = bank.demands(orders, _LINES, _PRODUCTS, apart=_LINES)
+    for i in range(0, orders, 10):
+        part = wanted[i : i + 10]
+        bank.report(bank.place(url, part), bank.accepted(part))
+        # All of an order's twenty.
+        for quantity in ("2", "3", "4", "5"):
+            bank.report(url, [bank.sold(demand, quantity) for demand in part])
+        bank.report(url, bank.finished(part, "6"))
+    with bank.opened(url) as desk:
+        assert desk.work().settled.settled == orders
+    lines = orders * _LINES * 5
+    rooms = [each for each in _printed(url) if each.table not in _STANDING]
+    total = sum(each.rows * each.bytes_a_row for each in rooms)
+    print(f"  {lines:,} sale lines, {total / lines:,.0f} bytes a sale line in all")
+    if keep:
+        rows = {
+            each.table: {
+                "rows_a_sale_line": round(each.rows / lines, 4),
+                "bytes_a_row": round(each.bytes_a_row),
+            }
+            for each in rooms
+        }
+        _keep(databases, {"rows": rows})
+
+
+def _printed(url: str) -> list[Room]:
+    rooms = room(url)
     for each in rooms:
         print(f"  {each.table:<20} {each.rows:>12,} rows  {each.bytes_a_row:>8,.0f} bytes a row")
-
-
-def keep_room(databases: Databases, rooms: Iterable[Room]) -> None:
-    """Keep bytes a row beside the chart's figures; those of more rows replace those of fewer."""
-    known = _kept().get(databases.engine, {}).get("rows", {})
-    found = {
-        each.table: {"rows": each.rows, "bytes_a_row": round(each.bytes_a_row)}
-        for each in rooms
-        if each.rows >= known.get(each.table, {"rows": 0})["rows"]
-    }
-    _keep(databases, {"rows": known | found})
+    return rooms
 
 
 def _kept() -> dict[str, Any]:

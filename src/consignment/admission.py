@@ -158,6 +158,9 @@ class Admission:
 
     def _partner_of(self, tx: Transaction, request: AdmissionRequest) -> Partner | None:
         details = request.partner
+        partner_id = details.partner_id
+        # The partner first: whoever adds one adds its number too, so if it is there, so is that.
+        partner = tx.partners.get([partner_id], to_change=True).get(partner_id)
         owner = tx.partners.registered_as(details.registration_number)
         if owner is not None and owner != details.partner_id:
             raise Conflict(
@@ -167,13 +170,11 @@ class Admission:
                     partner_id=owner,
                 )
             )
-        partner_id = details.partner_id
-        partner = tx.partners.get([partner_id], to_change=True).get(partner_id)
         if partner is not None and owner is None:
             raise Conflict(
                 reason(
                     "partner_conflict",
-                    partner_id=details.partner_id,
+                    partner_id=partner_id,
                     registration_number=partner.details.registration_number,
                 )
             )

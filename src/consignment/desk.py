@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from consignment.adapters.files import Limits
     from consignment.domain.partner import PartnerDetails
     from consignment.ports.account_crediting import AccountCrediting
     from consignment.ports.clock import Clock
@@ -175,15 +176,24 @@ class Consignment:
         return upgrade_schema(url)
 
     @staticmethod
-    def product_rows(path: str | Path, *, encoding: str | None = None) -> Iterable[ProductRow]:
-        """Open a file of product rows, CSV or JSON Lines, for `catalogue.import_products`.
+    def product_rows(
+        path: str | Path,
+        *,
+        encoding: str | None = None,
+        sheet: str | None = None,
+        limits: Limits | None = None,
+    ) -> Iterable[ProductRow]:
+        """Open a file of product rows for `catalogue.import_products`.
 
-        Without `encoding` it is found out (UTF-8, GB 18030). Raises `UnusableInput` with
-        everything that is wrong with the file as a whole.
+        It is CSV, JSON Lines, XLSX (with the extra `xlsx`) or Parquet (with the extra `parquet`).
+        Without `encoding` that of CSV is found out (UTF-8, GB 18030). Of a workbook the sheet with
+        the name `sheet` is read, or else the first that is not hidden. `limits` are the caps on
+        XLSX and Parquet. Raises `UnusableInput` with everything that is wrong with the file as a
+        whole, `InvalidValue` for an encoding that is not one of the format's.
         """
         from consignment.adapters.files import open_product_rows
 
-        return open_product_rows(path, encoding=encoding)
+        return open_product_rows(path, encoding=encoding, sheet=sheet, limits=limits)
 
     @classmethod
     def in_memory(

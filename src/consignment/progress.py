@@ -65,7 +65,7 @@ class Progress:
                 for number in product_numbers
             ]
 
-        return self._storage.read(work)
+        return self._storage.read(work, one_instant=False)
 
     def by_name(self, text: str, *, page: str | None = None, limit: int = 100) -> NamePage:
         """Find products by name and tell how they are selling.
@@ -86,7 +86,9 @@ class Progress:
         after = None if page is None else _after(page)
         now = self._clock.now()
         today = self._settings.day_of(now)
-        hits = self._storage.read(lambda tx: tx.products.find(key, after=after, limit=limit + 1))
+        hits = self._storage.read(
+            lambda tx: tx.products.find(key, after=after, limit=limit + 1), one_instant=False
+        )
         answers = tuple(
             ProgressAnswer.of_product(hit.product, hit.tally, as_of=now, today=today)
             for hit in hits[:limit]

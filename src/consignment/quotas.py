@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Quotas"]
 
+#: The largest that a store keeps.
+_NO_LIMIT = 9_000_000_000_000_000_000
+
 
 @frozen
 class Quotas:
@@ -50,7 +53,7 @@ class Quotas:
             owners = _owners(tx, quotas)
             stored = []
             for quota in sorted(quotas, key=lambda each: _place(each, owners)):
-                # Put first, so that it is there, and held, for orders that count meanwhile.
+                # Put first, so that it is held for orders that count meanwhile.
                 tx.quotas.put(evolve(quota, used_minor=0), owners[quota.scope])
                 used = tx.quotas.reserved(quota.scope, quota.currency)
                 counted = evolve(quota, used_minor=used)
@@ -76,11 +79,26 @@ class Quotas:
             )
             return stored
 
+        self._storage.write(lambda tx: _begin(tx, quotas))
         return self._storage.write(work)
 
     def show(self) -> Sequence[Quota]:
         """List all quotas with what is used of them, by scope and currency."""
         return self._storage.read(lambda tx: tx.quotas.list())
+
+
+def _begin(tx: Transaction, quotas: Sequence[Quota]) -> None:
+    """Make the rows of quotas that are not there, without a limit, for orders to find.
+
+    They are committed before open orders are summed up: see `QuotaBook.hold`. Until then they
+    stand in the middle: orders that were never added may be released.
+    """
+    owners = _owners(tx, quotas)
+    there = {quota.key for quota in tx.quotas.list()}
+    for quota in sorted(quotas, key=lambda each: _place(each, owners)):
+        if quota.key not in there:
+            begun = evolve(quota, limit_minor=_NO_LIMIT, used_minor=_NO_LIMIT // 2)
+            tx.quotas.put(begun, owners[quota.scope])
 
 
 def _place(quota: Quota, owners: dict[str, str | None]) -> tuple[str, str, str]:

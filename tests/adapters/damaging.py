@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
+from copy import deepcopy
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -21,6 +22,8 @@ import pyarrow as pa  # type: ignore[import-untyped] # it has no types
 import pyarrow.parquet as pq  # type: ignore[import-untyped] # likewise
 
 from consignment.adapters.files import open_product_rows
+from consignment.adapters.files.footer import FOOTER, MAGIC, TRAILER
+from consignment.adapters.files.thrift import read, write
 from consignment.domain.errors import UnusableInput
 
 __all__ = ["TABLES", "damaged"]
@@ -52,9 +55,15 @@ TABLES: tuple[dict[str, Any], ...] = (
 
 
 def damaged(good: bytes, seed: int) -> bytes:
-    """Overwrite some bytes, anywhere or in the metadata, or take some out, or cut the end off."""
-    random = Random(seed)  # noqa: S311 - the same damage each time
-    footer = len(good) - 8 - int.from_bytes(good[-8:-4], "little")
+    """Damage a file: its bytes, anywhere or in the footer, or what the footer says."""
+    random = Random(seed)
+    footer = len(good) - TRAILER.size - int.from_bytes(good[-8:-4], "little")
+    if random.random() < 0.5:
+        fields, _ = read(good[footer:], FOOTER)
+        for _ in range(random.choice((1, 1, 2))):
+            _say_otherwise(fields, random)
+        told = write(fields, FOOTER)
+        return good[:footer] + told + TRAILER.pack(len(told), MAGIC)
     data = bytearray(good)
     for _ in range(random.choice((1, 1, 1, 2, 5))):
         begin = random.choice((0, footer, footer))
@@ -69,9 +78,36 @@ def damaged(good: bytes, seed: int) -> bytes:
                 data[at : at + 1] = bytes([random.choice((0, 1, 127, 128, 255))])
             case _:
                 data[at : at + size] = random.randbytes(size)
-    if random.random() < 0.05:  # noqa: PLR2004 - some
+    if random.random() < 0.05:
         del data[random.randrange(len(data)) :]
     return bytes(data)
+
+
+def _say_otherwise(fields: dict[int, Any], random: Random) -> None:
+    """Change one thing that a footer says, and leave it well-formed."""
+    places: list[tuple[Any, Any]] = []
+
+    def visit(value: dict[int, Any] | list[Any]) -> None:
+        for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+            places.append((value, key))
+            if isinstance(each, (dict, list)):
+                visit(each)
+
+    visit(fields)
+    holder, key = random.choice(places)
+    value = holder[key]
+    if random.random() < 0.2:
+        del holder[key]
+    elif isinstance(value, bool):
+        holder[key] = not value
+    elif isinstance(value, int):
+        near = (value + 1, value - 1, value * 2, random.randrange(16))
+        holder[key] = random.choice((*near, 0, -1, 2**31 - 1, 2**62, random.randrange(5000)))
+    elif isinstance(value, bytes):
+        cut = random.randrange(len(value) + 1)
+        holder[key] = value[:cut] + random.randbytes(random.randrange(4)) + value[cut + 1 :]
+    elif isinstance(value, list) and value:
+        value.insert(random.randrange(len(value)), deepcopy(random.choice(value)))
 
 
 def main(folder: Path, first: int, count: int) -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from consignment import Consignment
 from consignment.adapters.files import Kind, Limits, ProductRows, open_product_rows
 from consignment.adapters.files.cells import number_text
 from consignment.domain.errors import InvalidValue, UnusableInput
@@ -244,6 +245,46 @@ def test_a_cell_without_a_value_to_take_is_a_fault_of_the_row(
     assert [_codes(before), _codes(after), row.line] == [[], [], 3]
 
 
+def test_an_error_that_no_library_knows_is_a_fault_of_its_row(tmp_path: Path) -> None:
+    """What spreadsheet programs add by and by; what stands around it is read as it is."""
+    spill = Raw('<c r="{r}" t="e"><f>SORT(A:A)</f><v>#SPILL!</v></c>')
+    calc = Raw('<c r="{r}" t="e" s="1"><v >#CALC!</v ><extLst/></c>')
+    known = Raw('<c r="{r}" t="e"><v>#N/A</v></c>')
+    rows: dict[int, Sequence[Value]] = {
+        1: (*HEADER, "more", "last"),
+        2: (*ROW, spill, "b"),
+        3: (*ROW, "a", calc),
+        4: (*ROW, "a", "b"),
+        # In another band.
+        5000: (*ROW, known, spill),
+        5001: (*ROW, spill, spill),
+        5002: (*ROW, "c", "d"),
+    }
+    read = list(open_product_rows(write_workbook(tmp_path / "a.xlsx", rows)))
+    assert [row.fault and row.fault.as_dict() for row in read] == [
+        {"code": "cell_error", "column": "more", "value": "#SPILL!"},
+        {"code": "cell_error", "column": "last", "value": "#CALC!"},
+        None,
+        {"code": "cell_error", "column": "more", "value": "#N/A"},
+        {"code": "cell_error", "column": "more", "value": "#SPILL!"},
+        None,
+    ]
+    assert [row.line for row in read] == [2, 3, 4, 5000, 5001, 5002]
+    assert [[*row.values.values()][-2:] for row in read if row.values] == [["a", "b"], ["c", "d"]]
+
+
+def test_errors_without_end_are_refused(tmp_path: Path) -> None:
+    """No list is kept of more of them than a sheet can have by mistake."""
+    error = Raw('<c t="e"><v>#SPILL!</v></c>')
+    rows: list[Sequence[Value]] = [HEADER, *[[error] * 200] * 501]
+    (told,) = _refused(write_workbook(tmp_path / "a.xlsx", rows))
+    assert (told["code"], told["place"]) == ("file_malformed", "商品!A502")
+    kinds = [Raw(f'<c t="e"><v>#E{i}</v></c>') for i in range(1_000)]
+    rows = [HEADER, *([kind] for kind in kinds)]
+    (told,) = _refused(write_workbook(tmp_path / "b.xlsx", rows))
+    assert told["code"] == "file_malformed"
+
+
 def test_a_row_of_nothing_but_faults_is_told(tmp_path: Path) -> None:
     """It is not blank: what a program wrote that calculates no formulas would be lost unseen."""
     formula = Raw('<c r="{r}"><f>1+1</f></c>')
@@ -361,7 +402,7 @@ _BROKEN = {
     "no shared text": '<row r="1"><c t="s"><v>99</v></c></row>',
     "a shared text that is no number": '<row r="1"><c t="s"><v>-1</v></c></row>',
     "no truth": '<row r="1"><c t="b"><v>5</v></c></row>',
-    "an unknown error": '<row r="1"><c t="e"><v>#WAT!</v></c></row>',
+    "no error": '<row r="1"><c t="e"><v>WAT!</v></c></row>',
     "an unknown type": '<row r="1"><c t="q"><v>1</v></c></row>',
     "an unknown type without value": '<row r="1"><c t="q"/></row>',
     "a comment": '<row r="1"><c><v>1<!-- x -->2</v></c></row>',
@@ -649,6 +690,16 @@ def test_a_large_workbook_is_read_in_bounded_memory(tmp_path: Path) -> None:
     told, peak_mib, count = _measured(write_parts(tmp_path / "a.xlsx", parts))
     assert (told, count) == ([], 6_000)
     assert peak_mib < 120
+
+
+def test_the_desk_opens_a_sheet_with_caps(tmp_path: Path) -> None:
+    """By its name, and with other caps than the usual."""
+    path = write_parts(tmp_path / "a.xlsx", parts_of([HEADER, ROW], more=[("a", "visible")]))
+    (row,) = Consignment.product_rows(path, sheet="商品", limits=Limits(rows=2))
+    assert row.values["number"] == ROW[0]
+    with pytest.raises(UnusableInput) as caught:
+        Consignment.product_rows(path, sheet="商品", limits=Limits(rows=1))
+    assert caught.value.reasons[0].as_dict()["cap"] == "rows"
 
 
 def test_caps_are_settings(tmp_path: Path) -> None:

@@ -411,8 +411,10 @@ class _HeardStorage(SqlStorage):
     def write_session(self, work: Callable[[Session], T], partner_id: str | None = None) -> T:
         return super().write_session(lambda session: work(self._hearing(session)), partner_id)
 
-    def read_session(self, work: Callable[[Session], T]) -> T:
-        return super().read_session(lambda session: work(self._hearing(session)))
+    def read_session(self, work: Callable[[Session], T], *, one_instant: bool = True) -> T:
+        return super().read_session(
+            lambda session: work(self._hearing(session)), one_instant=one_instant
+        )
 
     def _hearing(self, session: Session) -> Session:
         session._cursor = _Heard(session._cursor, self.heard)

@@ -130,6 +130,15 @@ def test_addresses_of_no_use_are_told(address: str) -> None:
         SqlStorage.open(address)
 
 
+def test_signs_in_an_address_mean_something(tmp_path: Path) -> None:
+    """A text is a URL: `%` escapes, and what stands behind `?` is no part of the file's name."""
+    upgrade(f"sqlite:///{tmp_path}/a%20b%3F%25.db")
+    upgrade(f"sqlite:///{tmp_path}/c.db?d.db")
+    upgrade(f"sqlite:///{tmp_path}/100% e#.db")
+    made = {path.name for path in tmp_path.iterdir() if not path.name.endswith(("-wal", "-shm"))}
+    assert made == {"a b?%.db", "c.db", "100% e#.db"}
+
+
 _SECRET = "open-sesame"  # noqa: S105 - to look for
 _USES = (SqlStorage.open, schema_version, upgrade)
 

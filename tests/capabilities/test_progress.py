@@ -258,7 +258,7 @@ def test_a_business_line_is_told_of_its_own(shop: Bank) -> None:
 
 
 def test_the_whole_name_comes_first(orchard: Bank) -> None:
-    """Then names that begin with the text, then those that have it somewhere; equal ones by number."""
+    """Then names that begin with the text, then those that have it; equal ones by number."""
     assert found(orchard, "苹果") == ["A1", "A4", "A2", "A3"]
 
 

@@ -282,8 +282,8 @@ class _Overtaken:
         self._times = times
         self._happens = happens
 
-    def read(self, work: Callable[[Transaction], T]) -> T:
-        result = self._storage.read(work)
+    def read(self, work: Callable[[Transaction], T], *, one_instant: bool = True) -> T:
+        result = self._storage.read(work, one_instant=one_instant)
         if self._times:
             self._times -= 1
             self._happens()

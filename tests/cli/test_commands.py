@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.adapters.workbooks import write_workbook
+from tests.adapters.workbooks import parts_of, write_parts, write_workbook
 from tests.cli.bank import ADMITTED, AKSU, COMPLETED, ORDER, ORDERED, PARTNER, codes
 
 if TYPE_CHECKING:
@@ -158,6 +158,21 @@ def test_a_workbook_is_imported_and_asked_for(bank: Bank) -> None:
     bad = bank.write("bad.xlsx", path.read_bytes()[:-30])
     refused = bank.run("import", PARTNER, bad, "--at", ADMITTED, expect=2)
     assert codes(refused) == ["file_malformed"]
+
+
+def test_a_sheet_is_asked_for_by_its_name(bank: Bank) -> None:
+    """`--sheet` takes another than the first; one that is not there is told with those that are."""
+    pytest.importorskip("python_calamine")
+    bank.admitted()
+    header = ["number", "name", "unit", "currency", "agreed_price"]
+    rows: list[Sequence[Value]] = [header, ["S-1", "香梨", "BX", "CNY", 58.5]]
+    path = bank.folder / "sheets.xlsx"
+    write_parts(path, parts_of(rows, name="价目", more=[("说明", "visible")]))
+    asked = ("import", PARTNER, path, "--at", ADMITTED, "--sheet")
+    assert bank.run(*asked, "价目")["products"] == [["S-1", "香梨"]]
+    assert codes(bank.run(*asked, "说明", expect=2)) == ["file_empty"]
+    (told,) = bank.run(*asked, "其他", expect=2)["refused"]
+    assert (told["code"], told["sheets"]) == ("sheet_missing", ["说明", "价目"])
 
 
 def test_many_products_are_shown_in_part(bank: Bank) -> None:

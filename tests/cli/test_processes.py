@@ -6,9 +6,11 @@ import json
 import os
 import pty
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -148,9 +150,15 @@ def test_an_output_without_room(bank: Bank) -> None:
 def test_ctrl_c(bank: Bank) -> None:
     """Ctrl-C ends a command with 130 and no traceback."""
     bank.admitted()
-    path = many_rows(bank, 200_000)
+    path = many_rows(bank, 100_000)
     with bank.start("import", PARTNER, path, "--at", ADMITTED) as process:
-        time.sleep(2)
+        # It is at work when a first part has landed, and has most of the rows before it then.
+        until = time.monotonic() + 60
+        with closing(sqlite3.connect(bank.database.removeprefix("sqlite:///"))) as eye:
+            landed = "SELECT 1 FROM products WHERE number = 'N-0'"
+            while not eye.execute(landed).fetchall():
+                assert time.monotonic() < until
+                time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
     assert process.returncode == 130

@@ -112,9 +112,16 @@ class _Store(SqlStorage):
 
     counts: Counter[str]
 
-    def _run(self, work: Callable[[Session], T], partner_id: str | None, *, writing: bool) -> T:
+    def _run(
+        self,
+        work: Callable[[Session], T],
+        partner_id: str | None,
+        *,
+        writing: bool,
+        transaction: bool = True,
+    ) -> T:
         self.counts["runs"] += 1
-        return super()._run(work, partner_id, writing=writing)
+        return super()._run(work, partner_id, writing=writing, transaction=transaction)
 
     def _stands(self, entry_id: str, partner_id: str | None) -> bool:
         stands = super()._stands(entry_id, partner_id)

@@ -56,13 +56,15 @@ _ASK_TIMEOUT_S = 2
 
 _RECOVERED = re.compile(r"Recovered position: (?P<uuid>[0-9a-f-]{36}):(?P<seqno>-?\d+)")
 
-# `docs/how-to/cluster.md` tells a host which of these matter to it, and why.
+# `docs/how-to/cluster.md` tells a host which of these matter to it, and why. Each server has its
+# own folder for temporary tables: when it starts, it removes those of all others in there.
 _CONFIGURATION = """\
 [mariadbd]
 datadir = {data}
 socket = {folder}/socket
 pid_file = {folder}/pid
 log_error = {folder}/server.log
+tmpdir = {folder}/tmp
 bind_address = 127.0.0.1
 port = {port}
 skip_name_resolve
@@ -298,6 +300,7 @@ class Cluster:
                 "--auth-root-authentication-method=normal",
                 "--skip-test-db",
                 "--innodb-log-file-size=64M",
+                f"--tmpdir={template.parent}",
             ],
             cwd=self.folder,
             check=True,
@@ -382,11 +385,12 @@ def _write_configuration(node: Node, peers: str, provider: str) -> None:
         sst_port=node.sst_port,
         options=options,
     )
-    path = node.folder / "my.cnf"
-    path.write_text(text)
+    (node.folder / "my.cnf").write_text(text)
+    (node.folder / "tmp").mkdir()
     own = _unprivileged()
     if own:
-        os.chown(node.folder, own["user"], own["group"])
+        for folder in (node.folder, node.folder / "tmp"):
+            os.chown(folder, own["user"], own["group"])
 
 
 def _unprivileged() -> dict[str, Any]:

@@ -73,8 +73,8 @@ class _StoreWithoutRollback:
             raise error
         return result  # type: ignore[return-value] # None only after an error
 
-    def read(self, work: Callable[[Transaction], T]) -> T:
-        return self._memory.read(work)
+    def read(self, work: Callable[[Transaction], T], *, one_instant: bool = True) -> T:
+        return self._memory.read(work, one_instant=one_instant)
 
     def close(self) -> None:
         self._memory.close()

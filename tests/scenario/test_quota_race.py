@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import json
-import shutil
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from consignment.desk import Consignment
 from consignment.domain.errors import NotFound, Refused
 from consignment.domain.money import Money
 from consignment.domain.quota import Quota
 from consignment.testing import builders
+from tests import engines
+from tests.system.crew import Crew, Place
 from tests.system.desks import ROOT, Desk, every_entry, used
-from tests.system.racing import open_desk, place_at_once
+from tests.system.racing import place_each
 
 if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
     from pathlib import Path
 
+    from consignment.desk import Consignment
     from consignment.domain.order import ConsignmentDemand
+    from tests.system.crew import Job
 
 SCENARIO = json.loads((ROOT / "tests" / "scenarios" / "quota_race.json").read_text("utf-8"))
 LIMITS, BEFORE = SCENARIO["limits"], SCENARIO["used_before"]
@@ -29,7 +29,7 @@ EXPECTED = SCENARIO["expected"]
 PARTNER, NUMBER = "green-farm", "APPLE"
 ORDERS = {each["id"]: each for each in SCENARIO["orders"]}
 #: So often two processes race for the quota.
-RACES = 12
+RACES = 6
 
 
 def prepare(desk: Consignment) -> None:
@@ -111,35 +111,22 @@ def test_the_first_of_two_orders_in_one_batch_passes(bank: Desk, winner: str, lo
     expect_one_order(bank.desk, winner, loser)
 
 
-def test_of_two_processes_at_once_exactly_one_passes(tmp_path: Path) -> None:
+def test_of_two_processes_at_once_exactly_one_passes(engine: str, tmp_path: Path) -> None:
     """Two processes race for one quota, again and again: one passes, one leaves nothing."""
-    template = tmp_path / "template"
-    template.mkdir()
-    now = builders.NOW
-    with Consignment.open(
-        f"sqlite:///{template / 'bank.db'}", mailbox=template / "mailbox"
-    ) as desk:
-        prepare(desk)
-    folders = [tmp_path / f"race-{i}" for i in range(RACES)]
-    for folder in folders:
-        shutil.copytree(template, folder)
-    context = get_context("spawn")
-    start = context.Barrier(2)
-    pipes: dict[str, Connection] = {}
-    racers = []
-    for name in ORDERS:
-        pipes[name], told = context.Pipe(duplex=False)
-        arguments = (folders, now, demand_of(name), start, told)
-        racers.append(context.Process(target=place_at_once, args=arguments))
-    for racer in racers:
-        racer.start()
-    told_by = {name: pipe.recv() if pipe.poll(120) else [] for name, pipe in pipes.items()}
-    for racer in racers:
-        racer.join(timeout=60)
-        assert racer.exitcode == 0
-    for folder, first, second in zip(folders, told_by["O1"], told_by["O2"], strict=True):
-        assert [first, second].count("passed") == 1
-        winner, loser, reasons = ("O1", "O2", second) if first == "passed" else ("O2", "O1", first)
-        expect_refusal(reasons, winner)
-        with open_desk(folder, now) as desk:
-            expect_one_order(desk, winner, loser)
+    with Crew(2) as crew:
+        for i in range(RACES):
+            folder = tmp_path / f"race-{i}"
+            folder.mkdir()
+            place = Place(engines.empty(engine, folder), folder, builders.NOW)
+            with place.open() as desk:
+                prepare(desk)
+            jobs: list[Job] = [(place_each, ([demand_of(name)],)) for name in ORDERS]
+            (first,), (second,) = crew.at_once(place, jobs)
+            # A refusal is a pair, with the reasons.
+            assert [isinstance(each, tuple) for each in (first, second)].count(True) == 1
+            winner, loser, refused = (
+                ("O2", "O1", first) if first[0] == "Refused" else ("O1", "O2", second)
+            )
+            expect_refusal(refused[1], winner)
+            with place.open() as desk:
+                expect_one_order(desk, winner, loser)

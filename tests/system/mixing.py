@@ -24,12 +24,19 @@ __all__ = ["FARMS", "mix"]
 FARMS = ("farm-1", "farm-2")
 
 
-def mix(desk: Consignment, _: Meet, me: int, numbers: Sequence[str], seconds: float) -> int:
+def mix(
+    desk: Consignment,
+    _: Meet,
+    me: int,
+    numbers: Sequence[str],
+    seconds: float,
+    quotas: bool,  # noqa: FBT001 - a job's arguments have no names
+) -> int:
     """Do whatever comes to mind for a time; give how many commands that were.
 
-    Refusals are answers; any other error ends the race.
+    Quotas are set only when asked for. Refusals are answers; any other error ends the race.
     """
-    mixer = _Mixer(desk, me, numbers, random.Random(me))
+    mixer = _Mixer(desk, me, numbers, random.Random(me), quotas)
     mixer.demand()
     until = monotonic() + seconds
     while monotonic() < until:
@@ -43,6 +50,7 @@ class _Mixer:
     me: int
     numbers: Sequence[str]
     chance: random.Random
+    quotas: bool
     done: int = 0
 
     def step(self) -> None:
@@ -51,7 +59,7 @@ class _Mixer:
             *[self.reports] * 4,
             self.end,
             self.stock,
-            self.limit,
+            self.limit if self.quotas else self.ask,
             self.settle,
             self.desk.work,
             self.ask,

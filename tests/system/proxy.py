@@ -84,11 +84,6 @@ class Proxy:
             self.broken += 1
             return self._how
 
-    @property
-    def quiet(self) -> bool:
-        """Whether nothing is handed on."""
-        return self._quiet
-
     def refuse(self) -> None:
         """Close all connections, and refuse new ones."""
         with self._lock:
@@ -114,7 +109,9 @@ class Proxy:
 
     def restore(self) -> None:
         """Be a good line again, at the same port."""
-        self._quiet = False
+        if self._quiet:
+            self._quiet = False
+            self.drop()
         with self._lock:
             if self._listener is None:
                 self._listener = socket.create_server(("127.0.0.1", self.port))
@@ -136,7 +133,7 @@ class Proxy:
                     self._after_that -= 1
                     client.close()
                     continue
-                line = _Line(self, client, self._server)
+                line = _Line(self, client, None if self._quiet else self._server)
                 self._lines.add(line)
             line.start()
 
@@ -160,23 +157,24 @@ class Proxy:
 class _Line:
     """One connection of a client, and that to the server which belongs to it."""
 
-    def __init__(self, proxy: Proxy, client: socket.socket, server: tuple[str, int]) -> None:
+    def __init__(self, proxy: Proxy, client: socket.socket, server: tuple[str, int] | None) -> None:
         self._proxy = proxy
         self._client = client
-        self._server = socket.create_connection(server)
+        self._silent = server is None
+        self._server = socket.socket() if server is None else socket.create_connection(server)
         for each in (self._client, self._server):
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._swallow = False
 
     def start(self) -> None:
+        if self._silent:
+            return
         for pump in (self._ask, self._answer):
             threading.Thread(target=pump, daemon=True).start()
 
     def _ask(self) -> None:
         with suppress(OSError):
             while content := self._client.recv(1 << 16):
-                if self._proxy.quiet:
-                    continue
                 how = self._proxy.said(content)
                 if how is Break.BEFORE:
                     break
@@ -190,8 +188,7 @@ class _Line:
             while content := self._server.recv(1 << 16):
                 if self._swallow:
                     break
-                if not self._proxy.quiet:
-                    self._client.sendall(content)
+                self._client.sendall(content)
         self.close()
 
     def close(self) -> None:

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Command",
+    "Died",
     "LosingDrop",
+    "Meet",
     "import_file",
     "nothing",
     "place_all",
@@ -38,6 +40,7 @@ __all__ = [
     "report_each",
     "submit",
     "work",
+    "work_rounds",
 ]
 
 #: A use case as it is submitted: the desk's capability, its method, and what it is given.
@@ -128,6 +131,19 @@ def import_file(
     ]
     counts = result.created, result.updated, result.unchanged
     return counts, [number for number, _ in result.products], rejected
+
+
+def work_rounds(desk: Consignment, _: Meet, rounds: int) -> dict[str, int]:
+    """Do the work that is due some times; give what was done."""
+    counts = [desk.work() for _ in range(rounds)]
+    return {
+        "taken": sum(each.received.taken for each in counts),
+        "pushed": sum(each.pushed for each in counts),
+        "settled": sum(each.settled.settled for each in counts),
+        "credited": sum(each.credits.done for each in counts),
+        "delivered": sum(each.messages.done for each in counts),
+        "expired": sum(each.expired for each in counts),
+    }
 
 
 class Died(BaseException):

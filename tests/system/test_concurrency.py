@@ -84,12 +84,12 @@ def _deadlocks(engine: str, name: str) -> int:
 
 
 @pytest.fixture(autouse=True)
-def no_deadlocks(engine: str, place: Place) -> Iterator[None]:
-    """Assert that the engine counted no deadlock during the test."""
+def no_deadlocks(request: pytest.FixtureRequest, engine: str, place: Place) -> Iterator[None]:
+    """Assert that the engine counted no deadlock during the test, unless it may."""
     name = make_url(place.url).database or ""
     before = _deadlocks(engine, name) if engine in engines.SERVERS else 0
     yield
-    if engine in engines.SERVERS:
+    if engine in engines.SERVERS and not (engine == "mariadb" and request.function in CIRCLES):
         assert _deadlocks(engine, name) == before
 
 
@@ -357,17 +357,34 @@ def test_imports_of_overlapping_files(crew: Crew, place: Place, tmp_path: Path) 
             assert {each.product_number for each in found} == named
 
 
-def test_everything_at_once(crew: Crew, place: Place) -> None:
-    """Demands, reports, imports, quotas, settlements and work with many products, in any order."""
+def rush(crew: Crew, place: Place, *, quotas: bool) -> None:
+    """Demands, reports, imports, settlements and work with many products, in any order."""
     stock = {farm: [f"{farm}-{i}" for i in range(12)] for farm in FARMS}
     open_shop(place, {farm: list(numbers) for farm, numbers in stock.items()})
     numbers = [number for each in stock.values() for number in each]
-    jobs: list[Job] = [(mix, (me, numbers, 8.0)) for me in range(8)]
-    assert min(crew.at_once(place, jobs)) > 0
-    shot = state_of(place)
-    assert shot.orders
+    with place.open() as desk:
+        scopes = ["total", *(f"partner:{each}" for each in FARMS), f"product:{numbers[0]}"]
+        desk.quotas.set([builders.a_quota(scope, "5000.00") for scope in scopes])
+    jobs: list[Job] = [(mix, (me, numbers, 6.0, quotas)) for me in range(8)]
+    circles = quotas and place.url.startswith("mariadb")
+    assert min(crew.at_once(place, jobs, deadlocks=circles)) > 0
+    assert state_of(place).orders
     with evolve(place, now=place.now + timedelta(days=1)).open() as desk:
         desk.work()
         ledger: Ledger = desk.crediting  # type: ignore[assignment] # that of `Place`
         assert not list(ledger.check())
     state_of(place)
+
+
+def test_everything_at_once(crew: Crew, place: Place) -> None:
+    """Everything but setting quotas: all counts are exact, and nobody waits in a circle."""
+    rush(crew, place, quotas=False)
+
+
+def test_quotas_are_set_beside_orders(crew: Crew, place: Place) -> None:
+    """Quotas are set too, which on MariaDB may end in a circle that is broken (decision 19)."""
+    rush(crew, place, quotas=True)
+
+
+#: Where MariaDB may meet a circle of waiting transactions.
+CIRCLES = {test_quotas_are_set_beside_orders}

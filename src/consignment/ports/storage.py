@@ -296,8 +296,10 @@ class QuotaBook(Protocol):
     def hold(self) -> None:
         """Let no order of anybody else begin or stop to count until the transaction ends.
 
-        For setting a quota: hold, put the limit with nothing used, sum up what is `reserved`, and
-        put it with that. An order then counts in the sum, or adds itself afterwards (`change`).
+        For setting a quota that is there: hold, put the limit with nothing used, sum up what is
+        `reserved`, and put it with that. An order then counts in the sum, or adds itself afterwards
+        (`change`). A quota that is not there is put in a transaction before: without a limit, and
+        with so much used that orders which it has never counted may be released.
         """
         ...
 
@@ -554,10 +556,12 @@ class Storage(Protocol):
         """
         ...
 
-    def read(self, work: Callable[[Transaction], T]) -> T:
+    def read(self, work: Callable[[Transaction], T], *, one_instant: bool = True) -> T:
         """Run `work`, which only reads, as of one instant, and give its result.
 
-        A write in it raises `StorageReadOnly`.
+        With `one_instant` False each of its questions may be answered as of an instant of its own,
+        which a server answers sooner: for work that asks one question, or whose questions do not
+        depend on each other. A write in it raises `StorageReadOnly`.
         """
         ...
 

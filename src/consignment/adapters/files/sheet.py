@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import product
 from string import ascii_uppercase
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ERRORS", "Band", "Sheet", "column_letters", "scan_sheet"]
 
-#: The errors that a cell can have.
+#: The errors that libraries know.
 ERRORS = ("#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A", "#GETTING_DATA")
 
 #: A band ends after so many rows, empty ones counted, or so many characters.
@@ -34,12 +34,18 @@ _BAND_ROWS = 2048
 _BAND_CHARACTERS = 4 * 1024 * 1024
 
 _NUMBER = re.compile(r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
+#: Others that spreadsheet programs have or will have: #SPILL!, #CALC!, #FIELD!, …
+_ERROR = re.compile(r"#[A-Z0-9/_]{1,30}[!?]?", re.ASCII)
+#: So many cells with others are taken out of a sheet, and so many kinds are told apart.
+_MAX_OTHERS = 100_000
+_MAX_ERRORS = 1_000
 _ROW = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 _DIGITS = "0123456789"
 _TYPES = frozenset({"n", "s", "str", "inlineStr", "b", "e", "d"})
 _MAX_NUMBER_LENGTH = 400
 _MAX_DIGITS = 10
 _LAST_COLUMN = 16_384
+_PLACES = 65_536
 
 #: How deep each element has to be: libraries take it wherever it is.
 _DEPTHS = {"sheetData": 2, "row": 3, "c": 4, "v": 5, "is": 5}
@@ -60,10 +66,13 @@ class Sheet:
 
     bands: Sequence[Band] = field(repr=False)
     #: Rows with a cell that has no value to read, in order, and for each row its first such cell:
-    #: the column from 0, times 16, plus the error (from 1, in `ERRORS`) or 0 for a formula
+    #: the column from 0, times 65536, plus the error (from 1, in `_errors`) or 0 for a formula
     #: without a value.
     _bad_rows: Sequence[int] = field(repr=False)
     _bad_cells: Sequence[int] = field(repr=False)
+    _errors: Sequence[str] = field(repr=False)
+    #: Bytes of the part that are errors no library knows: where each begins and ends, in order.
+    _gaps: Sequence[int] = field(repr=False)
 
     def bad_between(self, after: int, before: int) -> Sequence[int]:
         """Give the rows with such a cell between two rows."""
@@ -75,8 +84,17 @@ class Sheet:
         at = bisect_left(self._bad_rows, row)
         if at == len(self._bad_rows) or self._bad_rows[at] != row:
             return None
-        column, error = divmod(self._bad_cells[at], 16)
-        return column, ERRORS[error - 1] if error else None
+        column, error = divmod(self._bad_cells[at], _PLACES)
+        return column, self._errors[error - 1] if error else None
+
+    def pieces_of(self, band: Band) -> Iterator[tuple[int, int]]:
+        """Give where the bytes of a band begin and end that a library can read."""
+        gaps = self._gaps
+        begin = band.begin
+        for at in range(bisect_left(gaps, band.begin), bisect_left(gaps, band.end), 2):
+            yield begin, gaps[at]
+            begin = gaps[at + 1]
+        yield begin, band.end
 
 
 def scan_sheet(package: Package, book: Book) -> Sheet:
@@ -84,7 +102,7 @@ def scan_sheet(package: Package, book: Book) -> Sheet:
     scan = _Scan(package, book)
     scan.go(package.pieces(book.sheet_part))
     scan.finish()
-    return Sheet(scan.bands, scan.bad_rows, scan.bad_cells)
+    return Sheet(scan.bands, scan.bad_rows, scan.bad_cells, tuple(scan.errors), scan.gaps)
 
 
 @cache
@@ -109,6 +127,8 @@ class _Scan(Markup):
         self.bands: list[Band] = []
         self.bad_rows = array("I")
         self.bad_cells = array("I")
+        self.errors = {error: i for i, error in enumerate(ERRORS, start=1)}
+        self.gaps = array("Q")
         self._sheet = book.sheet
         self._lengths = book.shared_lengths
         self._known = _columns()
@@ -121,6 +141,7 @@ class _Scan(Markup):
         # The cell: its type, its value and how long it is, and whether it has a formula.
         self._type = "n"
         self._value: str | None = None
+        self._value_at = 0
         self._reading = False
         self._formula = False
         self._deepest = package.limits.depth
@@ -235,6 +256,8 @@ class _Scan(Markup):
             self.limits.check("columns", self._column + 1, self.file, self._place)
         self._value = ""
         self._reading = name == "v"
+        if self._type == "e":
+            self._value_at = self.parser.CurrentByteIndex
 
     def _cut(self) -> None:
         if self._begin_at >= 0:
@@ -279,15 +302,24 @@ class _Scan(Markup):
                 self.refuse(f"has {value[:20]!r} as a number", self._place)
         elif kind == "e":
             if value not in ERRORS:
-                self.refuse(f"has {value[:20]!r} as an error", self._place)
-            self._bad(1 + ERRORS.index(value))
+                self._leave_out(value)
+            self._bad(self.errors[value])
         elif kind == "b":
             if value not in ("0", "1"):
                 self.refuse(f"has {value[:20]!r} as a truth value", self._place)
         elif kind not in _TYPES:
             self.refuse(f"has a cell of type {kind[:20]}", self._place)
 
+    def _leave_out(self, error: str) -> None:
+        """Keep the value of a cell that ends here from the library, which would give up."""
+        if not _ERROR.fullmatch(error):
+            self.refuse(f"has {error[:20]!r} as an error", self._place)
+        if len(self.gaps) == 2 * _MAX_OTHERS or len(self.errors) == _MAX_ERRORS:
+            self.refuse(f"has too many errors such as {error}", self._place)
+        self.errors.setdefault(error, len(self.errors) + 1)
+        self.gaps.extend((self._value_at, self.parser.CurrentByteIndex))
+
     def _bad(self, what: int) -> None:
         if not self.bad_rows or self.bad_rows[-1] != self._row:
             self.bad_rows.append(self._row)
-            self.bad_cells.append(self._column * 16 + what)
+            self.bad_cells.append(self._column * _PLACES + what)

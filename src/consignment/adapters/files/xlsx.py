@@ -179,15 +179,16 @@ class _Source:
         with package.stream(self.book.sheet_part) as source:
             position = 0
             for number, band in enumerate(bands):
-                _skip(source, band.begin - position)
                 with clean.open(f"xl/worksheets/sheet{number}.xml", "w") as target:
                     target.write(f'<worksheet xmlns="{_MAIN}"><sheetData>'.encode())
                     if band.row_before:
                         # Rows without a number are counted from here.
                         target.write(f'<row r="{band.row_before}"></row>'.encode())
-                    _copy(source, target, band.end - band.begin)
+                    for begin, end in self.sheet.pieces_of(band):
+                        _skip(source, begin - position)
+                        _copy(source, target, end - begin)
+                        position = end
                     target.write(b"</sheetData></worksheet>")
-                position = band.end
 
 
 def _text(column: int, cell: object) -> str:

@@ -77,7 +77,7 @@ class MemoryStorage:
                 continue
         return self._run(work, Changes(allowed=True))
 
-    def read(self, work: Callable[[Transaction], T]) -> T:
+    def read(self, work: Callable[[Transaction], T], *, one_instant: bool = True) -> T:  # noqa: ARG002 - everything is as of one
         """Run `work`, which only reads, and give its result."""
         return self._run(work, Changes(allowed=False))
 

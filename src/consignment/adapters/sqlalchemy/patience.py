@@ -18,9 +18,9 @@ __all__ = ["PASSING", "Patience"]
 PASSING: Final = (DuplicateKey, StaleWrite, StorageBusy, StorageUnreachable)
 
 #: How often after each of them. After `StaleWrite` and `DuplicateKey` the next run reads what the
-#: other has done; what is in the way then, stays so.
+#: other has done. Of several imports of the same numbers each run meets another one.
 _TIMES: dict[type[StorageError], float] = {
-    DuplicateKey: 1,
+    DuplicateKey: 9,
     StaleWrite: 4,
     StorageBusy: 9,
     StorageUnreachable: float("inf"),
@@ -52,6 +52,9 @@ class Patience:
             raise error
         if kind in _WHILE_TIME_IS_LEFT and monotonic() > self._until:
             raise error
+        if kind is DuplicateKey:
+            # Whoever was first has committed: the engine has waited for that already.
+            return
         # Others may be about to collide again: each waits for a time of its own.
         longest = min(_FIRST_S * 2 ** (self._failures.total() - 1), _LONGEST_S)
         sleep(random.uniform(0.5, 1.0) * longest)  # noqa: S311 - no secret

@@ -10,7 +10,6 @@ from consignment.adapters.sqlalchemy import tables
 from consignment.adapters.sqlalchemy.engines import upsert
 from consignment.adapters.sqlalchemy.orders import order_line
 from consignment.adapters.sqlalchemy.statements import KEYS, Session, Statement, one_of
-from consignment.domain.errors import StaleWrite
 from consignment.domain.quota import Quota
 
 if TYPE_CHECKING:
@@ -81,29 +80,30 @@ def _change(table: Table, *of: str) -> Statement:
 
 _CHANGE_BANK = _change(tables.quotas, "scope", "currency")
 _CHANGE_PARTNER = _change(tables.partner_quotas, "partner_id", "scope", "currency")
-_KNOWN_BANK = Statement(
-    select(_BANK.scope, _BANK.currency).where(_BANK.scope.in_(bindparam(KEYS, expanding=True)))
-)
-_KNOWN_PARTNER = Statement(
-    select(_PARTNERS.scope, _PARTNERS.currency).where(
-        _PARTNERS.scope.in_(bindparam(KEYS, expanding=True)),
-        _PARTNERS.partner_id == bindparam("partner_id"),
+_KNOWN = Statement(
+    union_all(
+        select(_BANK.scope, _BANK.currency).where(_BANK.scope.in_(bindparam(KEYS, expanding=True))),
+        select(_PARTNERS.scope, _PARTNERS.currency).where(
+            _PARTNERS.scope.in_(bindparam(KEYS, expanding=True)),
+            _PARTNERS.partner_id == bindparam("partner_id"),
+        ),
     ),
     "partner_id",
 )
 
 # A quota is set beside orders that begin and end, and each has to count once: in the sum over the
-# orders, or by what it adds to the quota's row. An order touches that row last, just before it
-# commits, and passes it over when it is not there.
+# orders, or by what it adds to the quota's row. An order looks for that row last, after it has
+# written everything else, and passes it over when it is not there. A quota's row is committed,
+# without a limit, before its sum is taken. So who has passed it over had written its order by then.
 #
 # - PostgreSQL: the lock on the table waits for everybody who has written an order and not yet
 #   committed; they are in the sum. Everybody else writes theirs after us, and finds the row. Who
 #   holds the row of a quota has written orders before: so nobody waits in a circle.
 # - MariaDB has no such lock within a transaction. There the row is put first. Who has touched it
 #   before us has committed by then, and is in the sum; who has yet to touch it waits for us, and
-#   adds to what we put. Who has passed it over, because it was not there, is still writing: the sum
-#   reads with shared locks, and so waits for them. It may meet one who in turn waits for our row:
-#   the engine sees the circle, gives one of the two up, and that is run again.
+#   adds to what we put. Who has passed it over is still writing, or has committed: the sum reads
+#   with shared locks, and so waits for them. It may meet one who in turn waits for our row: the
+#   engine sees the circle, gives one of the two up, and that is run again.
 # - SQLite has one writer at a time.
 _HOLDS = {"postgresql": "LOCK TABLE orders IN SHARE ROW EXCLUSIVE MODE"}
 _HOLD = Statement(lambda dialect: text(_HOLDS.get(dialect, "SELECT 1")))
@@ -171,35 +171,20 @@ class QuotaRows:
     def change(self, changes: Mapping[str, Mapping[QuotaKey, int]]) -> None:
         """Add to what is used; `StaleWrite` when an increase no longer fits the limit."""
         bank: dict[QuotaKey, int] = {}
-        of_partners: list[tuple[str, dict[QuotaKey, int]]] = []
+        partners: list[Row] = []
         for partner_id in sorted(changes):
-            own: dict[QuotaKey, int] = {}
-            for key, change in changes[partner_id].items():
+            of_partner = changes[partner_id]
+            scopes = [scope for scope, _ in of_partner]
+            known = {(row[0], row[1]) for row in self._session.rows_by(_KNOWN, scopes, partner_id)}
+            for key in sorted(known & of_partner.keys()):
+                change = of_partner[key]
                 if key[0].partition(":")[0] in _OF_BANK:
                     bank[key] = bank.get(key, 0) + change
                 else:
-                    own[key] = change
-            of_partners.append((partner_id, own))
-        self._change_bank(bank)
-        for partner_id, own in of_partners:
-            self._change_partner(partner_id, own)
-
-    def _change_bank(self, changes: Mapping[QuotaKey, int]) -> None:
-        rows = [(change, *key, change, change) for key, change in sorted(changes.items())]
-        changed = self._session.run(_CHANGE_BANK, rows)
-        if changed < len(rows):
-            known = self._session.rows_by(_KNOWN_BANK, {scope for scope, _ in changes})
-            _check(known, changes, changed)
-
-    def _change_partner(self, partner_id: str, changes: Mapping[QuotaKey, int]) -> None:
-        rows = [
-            (change, partner_id, *key, change, change) for key, change in sorted(changes.items())
-        ]
-        changed = self._session.run(_CHANGE_PARTNER, rows)
-        if changed < len(rows):
-            scopes = {scope for scope, _ in changes}
-            known = self._session.rows_by(_KNOWN_PARTNER, scopes, partner_id)
-            _check(known, changes, changed)
+                    partners.append((change, partner_id, *key, change, change))
+        banks = [(change, *key, change, change) for key, change in sorted(bank.items())]
+        self._session.change(_CHANGE_BANK, banks, "what an order was to fit, a quota,")
+        self._session.change(_CHANGE_PARTNER, partners, "what an order was to fit, a quota,")
 
     def reserved(self, scope: str, currency: str) -> int:
         """Sum what open orders reserve in a scope, in minor units, from the orders themselves."""
@@ -207,9 +192,3 @@ class QuotaRows:
         rows = self._session.rows(_OPEN_LINES[kind], currency, *((name,) if name else ()))
         # Each line is rounded as the domain rounds it.
         return sum(order_line(row).reserved_minor for row in rows)
-
-
-def _check(known: Sequence[Row], changes: Mapping[QuotaKey, int], changed: int) -> None:
-    # Keys without a quota are passed over; what has one and was not changed did not fit.
-    if changed < sum((scope, currency) in changes for scope, currency in known):
-        raise StaleWrite("an order no longer fits a quota")

@@ -131,25 +131,33 @@ class SqlStorage:
         """Run `work` in one transaction, commit, and give its result.
 
         It is run again, a moment apart, when it ends in `StaleWrite` (up to four times), in
-        `DuplicateKey` (once), in a conflict that the engine found: serialization, deadlock,
-        certification (up to nine times, until `busy_timeout_s` have passed), or in a lost
-        connection (until then). A commit that was not acknowledged is looked up before.
+        `DuplicateKey` (up to nine times, at once), in a conflict that the engine found:
+        serialization, deadlock, certification (up to nine times, until `busy_timeout_s` have
+        passed), or in a lost connection (until then). A commit that was not acknowledged is looked
+        up before.
         """
         return self.write_session(
             lambda session: work(SqlTransaction(session, self._names)), partner_id
         )
 
-    def read(self, work: Callable[[Transaction], T]) -> T:
-        """Run `work`, which only reads, as of one instant, and give its result."""
-        return self.read_session(lambda session: work(SqlTransaction(session, self._names)))
+    def read(self, work: Callable[[Transaction], T], *, one_instant: bool = True) -> T:
+        """Run `work`, which only reads, as of one instant, and give its result.
+
+        With `one_instant` False there is no transaction around its statements.
+        """
+        return self.read_session(
+            lambda session: work(SqlTransaction(session, self._names)), one_instant=one_instant
+        )
 
     def write_session(self, work: Callable[[Session], T], partner_id: str | None = None) -> T:
         """Run `work` as `write` does, on the transaction's statements."""
         return self._again(lambda: self._run(work, partner_id, writing=True), partner_id)
 
-    def read_session(self, work: Callable[[Session], T]) -> T:
+    def read_session(self, work: Callable[[Session], T], *, one_instant: bool = True) -> T:
         """Run `work` as `read` does, on the transaction's statements."""
-        return self._again(lambda: self._run(work, None, writing=False), None)
+        return self._again(
+            lambda: self._run(work, None, writing=False, transaction=one_instant), None
+        )
 
     def _again(self, run: Callable[[], T], partner_id: str | None) -> T:
         """Run until it succeeds, or fails for good."""
@@ -166,7 +174,14 @@ class SqlStorage:
                     unsure = error
                 patience.after(error)
 
-    def _run(self, work: Callable[[Session], T], partner_id: str | None, *, writing: bool) -> T:
+    def _run(
+        self,
+        work: Callable[[Session], T],
+        partner_id: str | None,
+        *,
+        writing: bool,
+        transaction: bool = True,
+    ) -> T:
         inside = self._inside
         if getattr(inside, "transaction", False):
             raise RuntimeError("a transaction was begun inside another of the same thread")
@@ -176,7 +191,8 @@ class SqlStorage:
         with database.turn(writing=writing):
             connection = database.connection(partner_id)
             try:
-                database.begin(connection, writing=writing)
+                if transaction:
+                    database.begin(connection, writing=writing)
                 inside.transaction = True
                 session = Session(
                     connection.cursor(),
@@ -188,7 +204,7 @@ class SqlStorage:
                 result = work(session)
                 if writing:
                     self._commit(connection, session, result)
-                else:
+                elif transaction:
                     _end(connection)
             except StorageUnreachable as error:
                 database.lost(connection, error)

@@ -35,6 +35,9 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--encoding", metavar="E", help="of CSV: utf-8 or gb18030, where it is not to be found out"
     )
+    parser.add_argument(
+        "--sheet", metavar="NAME", help="of XLSX: where it is not the first that is not hidden"
+    )
     parser.add_argument("--actor", metavar="A", help="who does it, for the journal")
     commands.add("reindex", _reindex, "let names be found in the forms that are installed now")
 
@@ -52,7 +55,7 @@ def _import(asked: Invocation) -> Answer:
     given = asked.given
     desk = asked.open()
     with in_file(given.file), progress_bar("rows") as progress:
-        rows = desk.product_rows(given.file, encoding=given.encoding)
+        rows = desk.product_rows(given.file, encoding=given.encoding, sheet=given.sheet)
         result = desk.catalogue.import_products(
             given.partner_id,
             rows,

@@ -83,6 +83,7 @@ class MariadbDatabase(ServerDatabase):
             # A value that does not fit is an error, never cut off.
             "sql_mode": "'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'",
             "time_zone": "'+00:00'",
+            "tx_isolation": "'READ-COMMITTED'",
         }
         given = {
             name: int(value) if isinstance(value, str) and value.isdecimal() else value
@@ -100,15 +101,15 @@ class MariadbDatabase(ServerDatabase):
         }
 
     def begin(self, connection: PoolProxiedConnection, *, writing: bool) -> None:
-        """Begin; sessions are at REPEATABLE READ, which only a writer has to leave."""
+        """Begin; sessions are at READ COMMITTED, which only a reader has to leave."""
         if writing:
+            self._execute(connection, "START TRANSACTION READ WRITE")
+        else:
             self._execute(
                 connection,
-                "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
-                "START TRANSACTION READ WRITE",
+                "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+                "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
             )
-        else:
-            self._execute(connection, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
 
     def told(self, error: Exception) -> StorageError:
         """Give the error of ours that one of PyMySQL's means."""

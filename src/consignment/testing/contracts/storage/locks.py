@@ -213,16 +213,27 @@ class LocksContract(StorageCase):
             if number % 2:
                 self.storage.write(cancel)
 
+        def owner_of(scope: str) -> str | None:
+            return "green-farm" if scope.startswith("partner:") else None
+
         def set_quotas(limit: int) -> None:
+            def begin(t: Transaction) -> None:
+                there = {quota.key for quota in t.quotas.list()}
+                for scope, currency in keys:
+                    if (scope, currency) not in there:
+                        begun = Quota(scope, currency, 2 * 10**18, 10**18)
+                        t.quotas.put(begun, owner_of(scope))
+
             def work(t: Transaction) -> None:
                 t.quotas.hold()
                 for scope, currency in keys:
-                    owner = "green-farm" if scope.startswith("partner:") else None
+                    owner = owner_of(scope)
                     quota = Quota(scope, currency, limit)
                     t.quotas.put(quota, owner)
                     used = t.quotas.reserved(scope, currency)
                     t.quotas.put(evolve(quota, used_minor=used), owner)
 
+            self.storage.write(begin)
             self.storage.write(work)
 
         numbers = iter(range(1, 1000))
