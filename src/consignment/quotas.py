@@ -49,7 +49,8 @@ class Quotas:
         now = self._clock.now()
 
         def work(tx: Transaction) -> Sequence[Quota]:
-            tx.quotas.hold()
+            if begun:
+                tx.quotas.hold()
             owners = _owners(tx, quotas)
             stored = []
             for quota in sorted(quotas, key=lambda each: _place(each, owners)):
@@ -79,7 +80,7 @@ class Quotas:
             )
             return stored
 
-        self._storage.write(lambda tx: _begin(tx, quotas))
+        begun = self._storage.write(lambda tx: _begin(tx, quotas))
         return self._storage.write(work)
 
     def show(self) -> Sequence[Quota]:
@@ -87,18 +88,20 @@ class Quotas:
         return self._storage.read(lambda tx: tx.quotas.list())
 
 
-def _begin(tx: Transaction, quotas: Sequence[Quota]) -> None:
+def _begin(tx: Transaction, quotas: Sequence[Quota]) -> bool:
     """Make the rows of quotas that are not there, without a limit, for orders to find.
 
     They are committed before open orders are summed up: see `QuotaBook.hold`. Until then they
-    stand in the middle: orders that were never added may be released.
+    stand in the middle: orders that were never added may be released. Give whether there were any,
+    or some were left like that.
     """
     owners = _owners(tx, quotas)
-    there = {quota.key for quota in tx.quotas.list()}
-    for quota in sorted(quotas, key=lambda each: _place(each, owners)):
-        if quota.key not in there:
-            begun = evolve(quota, limit_minor=_NO_LIMIT, used_minor=_NO_LIMIT // 2)
-            tx.quotas.put(begun, owners[quota.scope])
+    there = {quota.key for quota in tx.quotas.list() if quota.limit_minor != _NO_LIMIT}
+    begun = [quota for quota in quotas if quota.key not in there]
+    for quota in sorted(begun, key=lambda each: _place(each, owners)):
+        row = evolve(quota, limit_minor=_NO_LIMIT, used_minor=_NO_LIMIT // 2)
+        tx.quotas.put(row, owners[quota.scope])
+    return bool(begun)
 
 
 def _place(quota: Quota, owners: dict[str, str | None]) -> tuple[str, str, str]:

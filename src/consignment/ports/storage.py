@@ -296,10 +296,11 @@ class QuotaBook(Protocol):
     def hold(self) -> None:
         """Let no order of anybody else begin or stop to count until the transaction ends.
 
-        For setting a quota that is there: hold, put the limit with nothing used, sum up what is
-        `reserved`, and put it with that. An order then counts in the sum, or adds itself afterwards
-        (`change`). A quota that is not there is put in a transaction before: without a limit, and
-        with so much used that orders which it has never counted may be released.
+        A quota is set thus: put the limit with nothing used, sum up what is `reserved`, and put it
+        with that. An order then counts in the sum, or adds itself afterwards (`change`), unless
+        it passes the quota over because it is new. So a new quota is put in a transaction before,
+        without a limit, and with so much used that orders which it never counted may be released;
+        and the transaction that sums up holds first.
         """
         ...
 

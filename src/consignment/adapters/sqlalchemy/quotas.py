@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, or_, select, text, union_all, update
 from consignment.adapters.sqlalchemy import tables
 from consignment.adapters.sqlalchemy.engines import upsert
 from consignment.adapters.sqlalchemy.orders import order_line
-from consignment.adapters.sqlalchemy.statements import KEYS, Session, Statement, one_of
+from consignment.adapters.sqlalchemy.statements import KEYS, Lock, Session, Statement, one_of
 from consignment.domain.quota import Quota
 
 if TYPE_CHECKING:
@@ -93,20 +93,21 @@ _KNOWN = Statement(
 
 # A quota is set beside orders that begin and end, and each has to count once: in the sum over the
 # orders, or by what it adds to the quota's row. An order looks for that row last, after it has
-# written everything else, and passes it over when it is not there. A quota's row is committed,
-# without a limit, before its sum is taken. So who has passed it over had written its order by then.
+# written everything else, and passes it over when it is not there.
+#
+# The row is put first. Who has touched it before us has committed by then, and is in the sum; who
+# has yet to touch it waits for us, and adds to what we put. Those who pass it over are left, and
+# only when it is new. A new row is committed, without a limit, before its sum is taken; so they
+# had written their orders by then, and have to be waited for (`hold`):
 #
 # - PostgreSQL: the lock on the table waits for everybody who has written an order and not yet
-#   committed; they are in the sum. Everybody else writes theirs after us, and finds the row. Who
-#   holds the row of a quota has written orders before: so nobody waits in a circle.
-# - MariaDB has no such lock within a transaction. There the row is put first. Who has touched it
-#   before us has committed by then, and is in the sum; who has yet to touch it waits for us, and
-#   adds to what we put. Who has passed it over is still writing, or has committed: the sum reads
-#   with shared locks, and so waits for them. It may meet one who in turn waits for our row: the
-#   engine sees the circle, gives one of the two up, and that is run again.
+#   committed. Who holds the row of a quota has written orders before: nobody waits in a circle.
+# - MariaDB has no such lock within a transaction: the sum reads with shared locks, and so waits.
+#   It may meet one who in turn waits for our row: the engine sees the circle, gives one of the two
+#   up, and that is run again.
 # - SQLite has one writer at a time.
-_HOLDS = {"postgresql": "LOCK TABLE orders IN SHARE ROW EXCLUSIVE MODE"}
-_HOLD = Statement(lambda dialect: text(_HOLDS.get(dialect, "SELECT 1")))
+_HOLDS = frozenset({"postgresql"})
+_HOLD = Statement(text("LOCK TABLE orders IN SHARE ROW EXCLUSIVE MODE"))
 _SHARED = frozenset({"mysql", "mariadb"})
 
 
@@ -126,10 +127,7 @@ def _open_lines(*scope: ColumnElement[bool]) -> Statement:
         )
     )
 
-    def core(dialect: str) -> Executable:
-        return lines.with_for_update(read=True) if dialect in _SHARED else lines
-
-    return Statement(core, "currency", *(("name",) if scope else ()))
+    return Statement(lines, "currency", *(("name",) if scope else ()))
 
 
 _OPEN_LINES = {
@@ -146,6 +144,7 @@ class QuotaRows:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._waits: Lock | None = None
 
     def applicable(self, business_lines: Collection[str], partner_id: str) -> Sequence[Quota]:
         """Give the quotas that orders with a partner in these lines can count for."""
@@ -166,7 +165,10 @@ class QuotaRows:
 
     def hold(self) -> None:
         """Let no order of anybody else begin or stop to count until the transaction ends."""
-        self._session.run(_HOLD, [()])
+        if self._session.engine in _SHARED:
+            self._waits = Lock.KEEP
+        elif self._session.engine in _HOLDS:
+            self._session.run(_HOLD, [()])
 
     def change(self, changes: Mapping[str, Mapping[QuotaKey, int]]) -> None:
         """Add to what is used; `StaleWrite` when an increase no longer fits the limit."""
@@ -189,6 +191,8 @@ class QuotaRows:
     def reserved(self, scope: str, currency: str) -> int:
         """Sum what open orders reserve in a scope, in minor units, from the orders themselves."""
         kind, _, name = scope.partition(":")
-        rows = self._session.rows(_OPEN_LINES[kind], currency, *((name,) if name else ()))
+        rows = self._session.rows(
+            _OPEN_LINES[kind], currency, *((name,) if name else ()), lock=self._waits
+        )
         # Each line is rounded as the domain rounds it.
         return sum(order_line(row).reserved_minor for row in rows)

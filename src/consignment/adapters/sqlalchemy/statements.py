@@ -190,8 +190,28 @@ class _Arrays(_Many):
             self.copy = f"COPY {core.table.name} ({', '.join(names)}) FROM STDIN"
 
     def parameters(self, rows: Sequence[Row]) -> Any:  # noqa: ANN401 - what the driver takes
-        columns = map(list, zip(*rows, strict=True))
+        columns = map(_array, zip(*rows, strict=True))
         return {**dict(zip(self._names, columns, strict=True)), **self._constants}
+
+
+#: What no value of a column is likely to have in it.
+_NULL, _NEXT = "\1", "\2"
+
+
+def _array(values: Sequence[Any]) -> str:
+    """Write an array as PostgreSQL reads it; the driver takes ten times as long for each item."""
+    if not any(isinstance(value, str) for value in values):
+        return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
+    joined = _NEXT.join([_NULL if value is None else value for value in values])
+    if joined.count(_NEXT) != len(values) - 1 or joined.count(_NULL) != values.count(None):
+        items = ["NULL" if value is None else f'"{_escaped(value)}"' for value in values]
+        return "{" + ",".join(items) + "}"
+    quoted = '"' + _escaped(joined).replace(_NEXT, '","') + '"'
+    return "{" + quoted.replace(f'"{_NULL}"', "NULL") + "}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 class _Document(_Many):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from sqlalchemy import create_engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool, QueuePool
 
@@ -130,6 +131,9 @@ class ServerDatabase:
             return self.engine.raw_connection()
         except PoolTimeout as error:
             raise StorageBusy("every connection is in use") from error
+        except DBAPIError as error:
+            # SQLAlchemy asks an engine's first connection about the server, and wraps its errors.
+            raise self.told(error.orig if isinstance(error.orig, Exception) else error) from error
         except self.engine.dialect.loaded_dbapi.Error as error:
             raise self.told(error) from error
 

@@ -40,6 +40,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from consignment.adapters.sqlalchemy.engines.mariadb import MariadbDatabase
 from consignment.adapters.sqlalchemy.statements import Statement
@@ -181,6 +182,16 @@ class _Node(MariadbDatabase):
         if code in self._UNSURE:
             return StorageUnreachable(f"{error.args[-1]} ({code})")
         return super().told(error)
+
+    def connection(self, partner_id: str | None = None) -> PoolProxiedConnection:
+        """Take a connection out of the node's pool."""
+        try:
+            return super().connection(partner_id)
+        except StorageBusy as error:
+            if isinstance(error.__cause__, PoolTimeout):
+                raise
+            # A new connection waits until the node has caught up, as `begin` does.
+            raise StorageUnreachable(f"it is not in step with its cluster: {error}") from error
 
     def begin(self, connection: PoolProxiedConnection, *, writing: bool) -> None:
         """Begin when the node has caught up with what was acknowledged anywhere."""
