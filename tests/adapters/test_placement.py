@@ -422,8 +422,9 @@ class _HeardStorage(SqlStorage):
 
 
 @pytest.fixture
-def bank(engine: str, tmp_path: Path) -> Desk:
-    """A desk on each engine, of whose statements none is missed."""
+def bank(engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """A desk on each engine, of whose statements none is missed; each is sent by itself."""
+    monkeypatch.setattr("consignment.adapters.sqlalchemy.statements.GATHERING", frozenset())
     storage = _HeardStorage(database_at(empty(engine, tmp_path)))
     storage.heard = set()
     clock, ledger, messaging = ManualClock(START), Ledger(storage), MemoryMessaging()

@@ -66,7 +66,7 @@ class JournalRows:
             )
             for entry_no, fact in enumerate(facts)
         ]
-        self._session.run(_APPEND, rows)
+        self._session.add(_APPEND, rows)
         # By it the transaction is found again when its commit is not acknowledged.
         self._session.journal_entry_id = entry_id
 

@@ -221,10 +221,10 @@ def _credit(session: Session, instructions: Sequence[CreditInstruction]) -> list
                 )
             )
             changes[account, currency, wanted.partner_id] += amount
-    session.run(_ADD_ENTRIES, entries)
-    session.run(_ADD_POSTINGS, postings)
+    session.add(_ADD_ENTRIES, entries)
+    session.add(_ADD_POSTINGS, postings)
     # In one order for everybody, so that two transactions never wait for each other.
-    session.run(_ADD_TO_BALANCES, [(*of, change) for of, change in sorted(changes.items())])
+    session.add(_ADD_TO_BALANCES, [(*of, change) for of, change in sorted(changes.items())])
     return outcomes
 
 

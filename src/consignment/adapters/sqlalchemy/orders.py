@@ -177,7 +177,7 @@ class OrderRows:
             (each.demand_id, each.digest, json_text(each.order_ids), micros(each.placed_at))
             for each in sorted(demands, key=lambda each: each.demand_id)
         ]
-        self._session.run(_ADD_DEMANDS, rows)
+        self._session.add(_ADD_DEMANDS, rows)
 
     def get(self, order_ids: Collection[str]) -> dict[str, PurchaseOrder]:
         """Give those that exist, by id, with their lines in the order they were placed in."""
@@ -202,8 +202,8 @@ class OrderRows:
         orders = sorted(orders, key=lambda order: order.order_id)
         # Whether the partners may have orders was decided from rows that this does not change.
         self._session.touch(PASS_GATES, (partner_gate(order.partner_id) for order in orders))
-        self._session.run(_ADD_ORDERS, [_order_row(order) for order in orders])
-        self._session.run(
+        self._session.add(_ADD_ORDERS, [_order_row(order) for order in orders])
+        self._session.add(
             _ADD_LINES,
             [
                 _line_row(order, line_no, line)

@@ -174,7 +174,7 @@ class OutboxRows:
 
     def add(self, entries: Sequence[OutboxEntry]) -> None:
         """Keep intents."""
-        self._session.run(_ADD, sorted((_row(entry) for entry in entries), key=_by_id))
+        self._session.add(_ADD, sorted((_row(entry) for entry in entries), key=_by_id))
 
     def claim(
         self, kind: type, *, now: datetime, lease_until: datetime, limit: int

@@ -87,7 +87,7 @@ class PolicyRows:
             "overlays": {line: _scores(each) for line, each in policy.overlays.items()},
         }
         row = policy.version, new_entry_id(), micros(at), json_text(content)
-        self._session.run(_ADD_POLICY, [row])
+        self._session.add(_ADD_POLICY, [row])
 
 
 def _scores(minimums: Any) -> dict[str, str]:  # noqa: ANN401 - scores by criterion
@@ -210,7 +210,7 @@ class PartnerRows:
         """Add a partner."""
         details = partner.details
         registration = details.registration_number, partner.partner_id
-        self._session.run(_ADD_REGISTRATION, [registration])
+        self._session.add(_ADD_REGISTRATION, [registration])
         name, holder, number, bank, currency, *standing = _changeable(partner)
         row = (
             partner.partner_id,
@@ -223,7 +223,7 @@ class PartnerRows:
             *standing,
             partner.revision,
         )
-        self._session.run(_ADD_PARTNER, [row])
+        self._session.add(_ADD_PARTNER, [row])
 
     def save(self, partner: Partner) -> None:
         """Store a changed partner."""
@@ -257,7 +257,7 @@ class PartnerRows:
             micros(decision.decided_at),
             json_text(_decision_content(decision)),
         )
-        self._session.run(_ADD_DECISION, [row])
+        self._session.add(_ADD_DECISION, [row])
 
 
 def _changeable(partner: Partner) -> Row:

@@ -298,9 +298,9 @@ class ProductRows:
     def add(self, products: Sequence[ConsignedProduct]) -> None:
         """Add products."""
         # By rising number: two imports of the same numbers do not wait for each other in a circle.
-        self._session.run(_ADD_NUMBERS, sorted((each.number, each.partner_id) for each in products))
+        self._session.add(_ADD_NUMBERS, sorted((each.number, each.partner_id) for each in products))
         named = [self._named(each.partner_id, each.number, each.name) for each in products]
-        self._session.run(
+        self._session.add(
             _ADD,
             [
                 (each.partner_id, each.number, *_changeable(each, name[2]), each.revision)
@@ -320,6 +320,8 @@ class ProductRows:
             for each, name in zip(ordered, named, strict=True)
         ]
         self._session.change(_SAVE, rows, "products")
+        # What is not there is stale, and not in the index.
+        self._session.flush()
         self._index.change([(stored[name[1]], name) for name in named])
 
     def tally(self, changes: Sequence[TallyChange]) -> None:
@@ -351,10 +353,10 @@ class ProductRows:
             tallies = list(part)
             begun = [(*key, change.ordered, *_NO_FIGURES[1:]) for key, change in tallies]
             if only_ordered:
-                self._session.run(_ORDERED_MORE, begun)
+                self._session.add(_ORDERED_MORE, begun)
                 continue
             begun = [(*key, 0, *_NO_FIGURES[1:]) for key, change in tallies if change.ordered > 0]
-            self._session.run(_ORDERED_MORE, begun)
+            self._session.add(_ORDERED_MORE, begun)
             self._session.change(
                 _ADD_TO_TALLIES, [(*_added(change), *key) for key, change in tallies], "tallies"
             )

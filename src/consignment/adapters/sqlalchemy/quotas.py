@@ -165,6 +165,7 @@ class QuotaRows:
 
     def hold(self) -> None:
         """Let no order of anybody else begin or stop to count until the transaction ends."""
+        self._session.check_writable()
         if self._session.engine in _SHARED:
             self._waits = Lock.KEEP
         elif self._session.engine in _HOLDS:

@@ -99,7 +99,7 @@ class ReportRows:
         entry_id = new_entry_id()
         rows = [_row(record, entry_id, entry_no) for entry_no, record in enumerate(records)]
         # By rising key: two that take the same reports in another order do not wait in a circle.
-        self._session.run(_ADD, sorted(rows, key=lambda row: row[:2]))
+        self._session.add(_ADD, sorted(rows, key=lambda row: row[:2]))
 
     def of_order(self, order_id: str) -> Sequence[ReportRecord]:
         """Give an order's reports, in the order they were received."""

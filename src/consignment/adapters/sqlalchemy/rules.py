@@ -74,12 +74,12 @@ class RuleRows:
     def add(self, rule: SettlementRule, at: datetime) -> None:
         """Add a version."""
         row = rule.rule_id, rule.version, rule.scope, micros(at), json_text(_content(rule))
-        self._session.run(_ADD, [row])
+        self._session.add(_ADD, [row])
         place = rule.scope, rule.effective_from.isoformat()
         there = self._session.rows(_GET_DATE, *place)
         if not there:
             # Of two rules for the same scope and date, added at once, the second stops here.
-            self._session.run(_ADD_DATE, [(*place, rule.rule_id)])
+            self._session.add(_ADD_DATE, [(*place, rule.rule_id)])
         elif there[0][0] != rule.rule_id:
             raise DuplicateKey(f"rule {there[0][0]} holds for {place}")
 

@@ -73,7 +73,7 @@ class SalesPartnerRows:
             *_changeable(sales_partner),
             sales_partner.revision,
         )
-        self._session.run(_ADD, [row])
+        self._session.add(_ADD, [row])
 
     def save(self, sales_partner: SalesPartner) -> None:
         """Store a changed one."""

@@ -88,8 +88,8 @@ class SettlementRows:
             # The one invariant that no constraint of a single row can hold.
             if sum(share.share_minor for share in each.shares) != each.pool_minor:
                 raise StorageError(f"the shares of {each.settlement_id} are not its pool")
-        self._session.run(_ADD, [_row(each) for each in settlements])
-        self._session.run(
+        self._session.add(_ADD, [_row(each) for each in settlements])
+        self._session.add(
             _ADD_SHARES,
             [
                 _share_row(each, share_no, share)

@@ -12,15 +12,19 @@ three inserts and three look-ups in one transaction took 254 µs through `Connec
 from __future__ import annotations
 
 import json
+import re
 from bisect import bisect_left
 from enum import Enum
+from functools import lru_cache
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+import attrs
 from sqlalchemy import (
     BigInteger,
     BindParameter,
     Boolean,
+    Delete,
     Insert,
     Integer,
     Text,
@@ -106,10 +110,14 @@ def _storable(text: str) -> bool:
     return "\0" not in text
 
 
+def _table_of(core: Any) -> str:  # noqa: ANN401 - any statement
+    return str(core.table) if isinstance(core, (Insert, Update, Delete)) else ""
+
+
 class _Compiled:
     """A statement for one engine: its text, and how values given in order become parameters."""
 
-    __slots__ = ("_constants", "_names", "_pick", "_positional", "text")
+    __slots__ = ("_constants", "_names", "_pick", "_positional", "table", "text")
 
     def __init__(
         self,
@@ -128,6 +136,8 @@ class _Compiled:
             )
             given = (*(f"{KEYS}_{i + 1}" for i in range(keys)), *names)
         self.text: str = compiled.string
+        #: What a write changes.
+        self.table = _table_of(core)
         self._positional = compiled.positiontup is not None
         marks = compiled.positiontup if self._positional else compiled.bind_names.values()
         constants = {
@@ -164,11 +174,12 @@ _ROWS = "given"
 class _Many:
     """A statement that carries many rows at once: its text, and their values as parameters."""
 
-    __slots__ = ("_constants", "_names", "text")
+    __slots__ = ("_constants", "_names", "table", "text")
 
     def __init__(self, core: Any, dialect: Dialect, names: tuple[str, ...]) -> None:  # noqa: ANN401 - any statement
         compiled = core.compile(dialect=dialect)
         self.text: str = compiled.string
+        self.table = _table_of(core)
         self._names = names
         self._constants = {
             mark: bind.effective_value
@@ -362,6 +373,38 @@ class Statement:
         return self._many[dialect.name]
 
 
+#: Engines that are sent several writes as one statement: one with writable CTEs.
+GATHERING: Final = frozenset({"postgresql"})
+
+_MARK = re.compile(r"%\((\w+)\)s")
+
+
+@attrs.frozen
+class _Write:
+    """A write that is to be carried out: on a table, with how many rows it has to find, if any."""
+
+    text: str
+    parameters: dict[str, Any]
+    table: str
+    expected: int | None
+    what: str
+
+
+@lru_cache(maxsize=256)
+def _together(texts: tuple[str, ...]) -> str:
+    """Write several writes as one statement, which gives how many rows each of them found.
+
+    They are carried out in their order, because each is counted in its turn, and see the tables as
+    they were before; so each is on a table of its own.
+    """
+    parts = []
+    for i, text in enumerate(texts):
+        own = _MARK.sub(lambda mark, i=i: f"%(w{i}_{mark[1]})s", text)  # type: ignore[misc] # bound now
+        parts.append(f"w{i} AS ({own} RETURNING 1)")
+    counts = [f"(SELECT count(*) FROM w{i})" for i in range(len(texts))]  # noqa: S608 - numbers
+    return f"WITH {', '.join(parts)} SELECT {', '.join(counts)}"
+
+
 class Session:
     """One transaction's connection: carries out statements, and tells errors as our own.
 
@@ -373,6 +416,7 @@ class Session:
         "_cursor",
         "_dialect",
         "_errors",
+        "_gathered",
         "_spread",
         "_told",
         "_writable",
@@ -396,6 +440,7 @@ class Session:
         self._told = told
         self._writable = writable
         self._spread = spread
+        self._gathered: list[_Write] = []
         self.failure: StorageError | None = None
         #: The entry that this transaction made in the journal.
         self.journal_entry_id: str | None = None
@@ -442,10 +487,10 @@ class Session:
         Rows of a change have different keys: some engines carry them out as one statement, in
         which a row is changed once. Where rows are given in rising order they are locked in it.
         """
-        if not self._writable:
-            raise StorageReadOnly("this transaction only reads")
+        self.check_writable()
         if not rows:
             return 0
+        self.flush()
         try:
             if len(rows) == 1:
                 form = statement.compiled(self._dialect)
@@ -461,6 +506,14 @@ class Session:
         except self._errors as error:
             raise self._failed(error) from error
         return self._cursor.rowcount
+
+    def add(self, statement: Statement, rows: Sequence[Row]) -> None:
+        """Carry out an insert for each row of values, before anything is read, or committed.
+
+        Where there may be such rows already the caller does not mind how many were inserted.
+        """
+        if not self._gather(statement, rows, None, ""):
+            self.run(statement, rows)
 
     def touch(self, statement: Statement, rows: Iterable[Row]) -> None:
         """Change rows, for those who decide on the same beside us; does nothing on most engines.
@@ -478,12 +531,71 @@ class Session:
                 copy.write_row(row)
 
     def change(self, statement: Statement, rows: Sequence[Row], what: str) -> None:
-        """Carry out a write that must find one row for each row of values, else `StaleWrite`."""
-        if self.run(statement, rows) != len(rows):
+        """Carry out a write that must find one row for each row of values, else `StaleWrite`.
+
+        It is raised here, or when something is read, or committed.
+        """
+        if not self._gather(statement, rows, len(rows), what):
+            self._check(self.run(statement, rows), len(rows), what)
+
+    def _gather(
+        self, statement: Statement, rows: Sequence[Row], expected: int | None, what: str
+    ) -> bool:
+        """Keep a write, to be sent with others; False where that is of no use."""
+        if self._dialect.name not in GATHERING or len(rows) >= _COPIED_FROM:
+            return False
+        self.check_writable()
+        if not rows:
+            return True
+        if len(rows) == 1:
+            one = statement.compiled(self._dialect)
+            text, parameters, table_name = one.text, one.parameters(rows[0]), one.table
+        elif (many := statement.many(self._dialect)) is not None:
+            text, parameters, table_name = many.text, many.parameters(rows), many.table
+        else:
+            return False
+        if any(write.table == table_name for write in self._gathered):
+            self.flush()
+        self._gathered.append(_Write(text, parameters, table_name, expected, what))
+        return True
+
+    def flush(self) -> None:
+        """Carry out what was gathered; before a commit, and before anything else."""
+        writes = self._gathered
+        if not writes:
+            return
+        self._gathered = []
+        try:
+            if len(writes) == 1:
+                self._cursor.execute(writes[0].text, writes[0].parameters)
+                counts: Sequence[int] = [self._cursor.rowcount]
+            else:
+                parameters = {
+                    f"w{i}_{name}": value
+                    for i, write in enumerate(writes)
+                    for name, value in write.parameters.items()
+                }
+                text = _together(tuple(write.text for write in writes))
+                self._cursor.execute(text, parameters)
+                counts = self._cursor.fetchall()[0]
+        except self._errors as error:
+            raise self._failed(error) from error
+        for write, count in zip(writes, counts, strict=True):
+            if write.expected is not None:
+                self._check(count, write.expected, write.what)
+
+    def _check(self, found: int, expected: int, what: str) -> None:
+        if found != expected:
             self.failure = StaleWrite(f"{what}: no longer as it was read")
             raise self.failure
 
+    def check_writable(self) -> None:
+        """Raise `StorageReadOnly` in a transaction that only reads."""
+        if not self._writable:
+            raise StorageReadOnly("this transaction only reads")
+
     def _fetched(self, text: str, parameters: Any) -> list[Row]:  # noqa: ANN401 - what the driver takes
+        self.flush()
         try:
             self._cursor.execute(text, parameters)
             found = self._cursor.fetchall()

@@ -72,6 +72,8 @@ def _options(url: URL, busy_timeout_s: float) -> dict[str, Any]:
         "enable_bitmapscan": "off",
         # Compiling takes longer than any statement of ours runs.
         "jit": "off",
+        # Whatever the values are, the plan is the same: by index.
+        "plan_cache_mode": "force_generic_plan",
         # A host that died in the middle of a transaction holds its locks no longer than this.
         "idle_in_transaction_session_timeout": "60000",
     }
