@@ -263,8 +263,14 @@ class Catalogue:
         actor: str | None,
     ) -> _Outcome:
         self._check_partner(tx, partner_id)
-        numbers = [row.number for _, row in batch.rows if isinstance(row, ConsignedProduct)]
+        numbers = [
+            product.number
+            for row, product in batch.rows
+            if isinstance(product, ConsignedProduct) and row.number not in repeated
+        ]
         owners = tx.products.owners(numbers)
+        if missing := set(numbers) - owners.keys():
+            owners |= tx.products.claim(partner_id, missing)
         own = [number for number, owner in owners.items() if owner == partner_id]
         known = tx.products.get(partner_id, own) if own else {}
         changed_facts: list[Fact] = []

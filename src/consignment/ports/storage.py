@@ -167,8 +167,19 @@ class ProductBook(Protocol):
         """Give the products of whatever partners that exist, with their tallies, by number."""
         ...
 
+    def claim(self, partner_id: str, numbers: Collection[str]) -> dict[str, str]:
+        """Take numbers for products that are going to be added in this transaction.
+
+        Those that others are taking at the same moment are waited for. Give the partner id of each
+        that somebody has already: who reads it after that sees the product.
+        """
+        ...
+
     def add(self, products: Sequence[ConsignedProduct]) -> None:
-        """Add products. `DuplicateKey` when a number is there, with whatever partner."""
+        """Add products. `DuplicateKey` when a number is there, with whatever partner.
+
+        Whoever has claimed the numbers before meets nobody.
+        """
         ...
 
     def save(self, products: Sequence[ConsignedProduct]) -> None:

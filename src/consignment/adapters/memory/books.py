@@ -200,6 +200,11 @@ class Products(_Book):
         found = _found(self._data.products, numbers)
         return {number: (row.product, row.tally) for number, row in found.items()}
 
+    def claim(self, partner_id: str, numbers: Collection[str]) -> dict[str, str]:  # noqa: ARG002 - nobody else is at work
+        """Give the partner id of each number that somebody has already."""
+        self._changes.check()
+        return self.owners(numbers)
+
     def add(self, products: Sequence[ConsignedProduct]) -> None:
         """Add products."""
         for product in products:

@@ -18,10 +18,10 @@ __all__ = ["PASSING", "Patience"]
 PASSING: Final = (DuplicateKey, StaleWrite, StorageBusy, StorageUnreachable)
 
 #: How often after each of them. After `StaleWrite` and `DuplicateKey` the next run reads what the
-#: other has done. Of several imports of the same numbers each run meets another one.
+#: other has done, and may meet the next one.
 _TIMES: dict[type[StorageError], float] = {
-    DuplicateKey: 9,
-    StaleWrite: 4,
+    DuplicateKey: 3,
+    StaleWrite: 9,
     StorageBusy: 9,
     StorageUnreachable: float("inf"),
 }

@@ -25,7 +25,7 @@ from consignment.adapters.sqlalchemy.codec import (
     optional_instant,
     optional_micros,
 )
-from consignment.adapters.sqlalchemy.engines import upsert
+from consignment.adapters.sqlalchemy.engines import insert_missing, upsert
 from consignment.adapters.sqlalchemy.names import NameIndex
 from consignment.adapters.sqlalchemy.statements import KEYS, Session, Statement
 from consignment.domain.product import ConsignedProduct
@@ -84,6 +84,13 @@ _READ = (
 )
 
 _ADD_NUMBERS = Statement(insert(tables.product_numbers))
+
+
+def _missing_numbers(dialect: str) -> Executable:
+    return insert_missing(dialect, tables.product_numbers)
+
+
+_CLAIM_NUMBERS = Statement(_missing_numbers, *_NUMBERS.keys())
 _GIVEN = (
     "partner_id",
     "number",
@@ -275,6 +282,7 @@ class ProductRows:
         self._session = session
         self._names = names
         self._index = NameIndex(session)
+        self._claimed: set[str] = set()
 
     def owners(self, numbers: Collection[str]) -> dict[str, str]:
         """Give the partner id of each product number that exists."""
@@ -295,10 +303,33 @@ class ProductRows:
             rows = self._session.rows_by(_BY_NUMBERS, numbers)
         return {row[1]: (_product(row), _tally(row)) for row in rows}
 
+    def claim(self, partner_id: str, numbers: Collection[str]) -> dict[str, str]:
+        """Take numbers; give the partner id of each that somebody has already."""
+        # By rising number: two imports of the same numbers do not wait for each other in a circle.
+        # And none is given up because another was first: on MariaDB, what a transaction leaves
+        # behind that is rolled back lets those who wait for it run into each other.
+        rows = [(number, partner_id) for number in sorted(set(numbers))]
+        if self._session.run(_CLAIM_NUMBERS, rows) == len(rows):
+            self._claimed.update(numbers)
+            return {}
+        # Ours and others': whose product is there already, or is somebody else's, is not claimed.
+        owners = self.owners(numbers)
+        own = [number for number, owner in owners.items() if owner == partner_id]
+        there = self.get(partner_id, own)
+        taken = {
+            number: owner
+            for number, owner in owners.items()
+            if owner != partner_id or number in there
+        }
+        self._claimed.update(set(numbers) - taken.keys())
+        return taken
+
     def add(self, products: Sequence[ConsignedProduct]) -> None:
         """Add products."""
-        # By rising number: two imports of the same numbers do not wait for each other in a circle.
-        self._session.add(_ADD_NUMBERS, sorted((each.number, each.partner_id) for each in products))
+        numbers = [(each.number, each.partner_id) for each in products]
+        self._session.add(
+            _ADD_NUMBERS, sorted(each for each in numbers if each[0] not in self._claimed)
+        )
         named = [self._named(each.partner_id, each.number, each.name) for each in products]
         self._session.add(
             _ADD,

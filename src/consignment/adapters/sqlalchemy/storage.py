@@ -130,8 +130,8 @@ class SqlStorage:
     def write(self, work: Callable[[Transaction], T], *, partner_id: str | None = None) -> T:
         """Run `work` in one transaction, commit, and give its result.
 
-        It is run again, a moment apart, when it ends in `StaleWrite` (up to four times), in
-        `DuplicateKey` (up to nine times, at once), in a conflict that the engine found:
+        It is run again, a moment apart, when it ends in `StaleWrite` (up to nine times), in
+        `DuplicateKey` (up to three times, at once), in a conflict that the engine found:
         serialization, deadlock, certification (up to nine times, until `busy_timeout_s` have
         passed), or in a lost connection (until then). A commit that was not acknowledged is looked
         up before.

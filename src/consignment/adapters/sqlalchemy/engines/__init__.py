@@ -35,11 +35,24 @@ __all__ = [
     "SqliteDatabase",
     "Synchronous",
     "database_at",
+    "insert_missing",
     "upsert",
 ]
 
 #: The address of a database; several are those of a cluster's nodes.
 Address = str | URL | Sequence[str | URL]
+
+
+def insert_missing(dialect: str, table: Table) -> Insert:
+    """Build an insert of all columns that passes over the rows whose key is there already.
+
+    The count of rows is of those that were inserted. One that somebody else is inserting is waited
+    for.
+    """
+    if dialect in {"mysql", "mariadb"}:
+        return mysql.insert(table).prefix_with("IGNORE")
+    inserting = postgresql_insert if dialect == "postgresql" else sqlite_insert
+    return inserting(table).on_conflict_do_nothing()
 
 
 def upsert(

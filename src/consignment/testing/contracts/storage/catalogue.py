@@ -102,6 +102,22 @@ class CatalogueBooksContract(StorageCase):
         assert self.read(lambda t: t.products.get("green-farm", [])) == {}
         assert self.read(lambda t: t.products.owners([])) == {}
 
+    def test_numbers_are_claimed_before_products_are_added(self) -> None:
+        """Claiming tells which numbers somebody has; the others can be added in the transaction."""
+        self.given(a_product("A"), a_product("B", "other-farm"))
+
+        def work(t: Transaction) -> dict[str, str]:
+            taken = t.products.claim("green-farm", ["C", "B", "A", "D"])
+            t.products.add([a_product("D"), a_product("C")])
+            return taken
+
+        assert self.write(work) == {"A": "green-farm", "B": "other-farm"}
+        assert self.read(lambda t: t.products.owners(["C", "D"])) == dict.fromkeys(
+            ["C", "D"], "green-farm"
+        )
+        assert self.write(lambda t: t.products.claim("green-farm", ["C"])) == {"C": "green-farm"}
+        assert self.write(lambda t: t.products.claim("green-farm", [])) == {}
+
     def test_a_product_number_is_there_once_in_the_bank(self) -> None:
         """A number that is there, with whatever partner, cannot be added again."""
         self.given(a_product("A"), a_partner("other-farm"))

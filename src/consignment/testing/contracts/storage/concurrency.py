@@ -144,6 +144,28 @@ class ConcurrencyContract(StorageCase):
         assert stored.order_ids == (f"D-1:farm-{won[0]}",)
         assert [fact.data for fact in self.read(lambda t: t.journal.read())] == [{"n": won[0]}]
 
+    def test_numbers_that_many_claim_are_taken_by_one(self) -> None:
+        """Of many that claim and add the same products each gets what is free, and no error."""
+        skip_without(self.lacks, StorageCapability.CONCURRENT)
+        self.given(a_product("FIRST"), a_product("SECOND", "other-farm"))
+        storage = self.storage
+
+        def attempt(me: int) -> int:
+            partner_id = ("green-farm", "other-farm")[me % 2]
+            numbers = [f"P-{(me * 5 + i * 7) % 40:02}" for i in range(30)]
+
+            def work(t: Transaction) -> int:
+                taken = t.products.claim(partner_id, numbers)
+                free = [each for each in numbers if each not in taken]
+                t.products.add([a_product(each, partner_id) for each in free])
+                return len(free)
+
+            return storage.write(work)
+
+        added = at_once(*(partial(attempt, me) for me in range(8)))
+        assert sum(added) == 40
+        assert len(self.read(lambda t: t.products.owners([f"P-{i:02}" for i in range(40)]))) == 40
+
     def test_an_intent_is_claimed_by_one(self) -> None:
         """Many workers claim everything between them, and nothing twice."""
         skip_without(self.lacks, StorageCapability.CONCURRENT)
