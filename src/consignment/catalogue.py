@@ -263,14 +263,7 @@ class Catalogue:
         actor: str | None,
     ) -> _Outcome:
         self._check_partner(tx, partner_id)
-        numbers = [
-            product.number
-            for row, product in batch.rows
-            if isinstance(product, ConsignedProduct) and row.number not in repeated
-        ]
-        owners = tx.products.owners(numbers)
-        if missing := set(numbers) - owners.keys():
-            owners |= tx.products.claim(partner_id, missing)
+        owners = _owners(tx, partner_id, batch, repeated)
         own = [number for number, owner in owners.items() if owner == partner_id]
         known = tx.products.get(partner_id, own) if own else {}
         changed_facts: list[Fact] = []
@@ -306,6 +299,20 @@ class Catalogue:
         imported = [_imported(partner_id, batch, outcome, now, actor)] if new or changed else []
         tx.journal.append([*changed_facts, *imported])
         return outcome
+
+
+def _owners(
+    tx: Transaction, partner_id: str, batch: _Batch, repeated: frozenset[int]
+) -> dict[str, str]:
+    """Tell whose the batch's numbers are that somebody has; the others are claimed."""
+    numbers = {
+        product.number
+        for row, product in batch.rows
+        if isinstance(product, ConsignedProduct) and row.number not in repeated
+    }
+    owners = tx.products.owners(numbers)
+    missing = numbers - owners.keys()
+    return owners | tx.products.claim(partner_id, missing) if missing else owners
 
 
 def _revised(

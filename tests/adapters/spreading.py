@@ -116,7 +116,7 @@ _NAMED = re.compile(
 
 #: Statements that add rows: the table, and its columns.
 _ADDING = frozenset({"insert", "copy"})
-_ADDED = re.compile(r"(?:insert into|copy) (\w+) ?(?:\(([^)]*)\))?")
+_ADDED = re.compile(r"(?:insert(?: ignore)? into|copy) (\w+) ?(?:\(([^)]*)\))?")
 
 
 def _plainly(sql: str) -> str:

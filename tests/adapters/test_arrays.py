@@ -19,6 +19,7 @@ _HARD = st.sampled_from(
 
 @pytest.fixture(scope="module")
 def cursor() -> Any:  # noqa: ANN401 - the driver's
+    """A cursor on a PostgreSQL."""
     engines.needed("postgresql")
     connection = engines.admin("postgresql").raw_connection()
     yield connection.cursor()

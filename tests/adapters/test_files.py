@@ -40,9 +40,11 @@ def write(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def _refused(path: Path, **options: str) -> list[dict[str, Any]]:
+def _refused(
+    path: Path, *, encoding: str | None = None, kind: str | None = None
+) -> list[dict[str, Any]]:
     with pytest.raises(UnusableInput) as caught:
-        open_product_rows(path, **options)
+        open_product_rows(path, encoding=encoding, kind=kind)
     return [each.as_dict() for each in caught.value.reasons]
 
 

@@ -53,10 +53,18 @@ def test_an_address_that_is_none(bank: Bank) -> None:
 
 
 def test_a_password_is_not_shown() -> None:
-    """The password in a database's address is not told."""
-    answer = failed(StorageBusy(), database="postgresql://teller:secret@host/bank")
-    (shown,) = list(answer.document["refused"])
-    assert shown["database"] == "postgresql://teller:***@host/bank"
+    """Nothing of a database's address is told but the scheme, the hosts and the database."""
+    for database, told in (
+        ("postgresql://teller:secret@host/bank", "postgresql://host/bank"),
+        ("postgresql://teller:se@cret@host:5433/bank", "postgresql://host:5433/bank"),
+        ("postgresql://host/bank?password=secret&sslmode=require", "postgresql://host/bank"),
+        ("mariadb://desk:secret@n1,n2:3307/bank?ssl_key=secret", "mariadb://n1,n2:3307/bank"),
+        ("postgresql:teller:secret@host", ""),
+        ("sqlite:///desk.db", "sqlite:///desk.db"),
+    ):
+        answer = failed(StorageBusy(), database=database)
+        (shown,) = list(answer.document["refused"])
+        assert shown["database"] == told
 
 
 def test_a_newer_schema(bank: Bank) -> None:

@@ -42,7 +42,9 @@ KNOWN = (ConsignmentError, UsageError, OSError)
 #: So many reasons are shown to people; with `--json` all are given.
 _SHOWN = 50
 
-_PASSWORD = re.compile(r"(?<=://)([^:/@]*):[^@]*(?=@)")
+#: An address: what may be shown of it is the scheme, the hosts and the database. A password may
+#: have any character in it, so whatever comes before the last `@` is left out, and the query too.
+_ADDRESS = re.compile(r"(?P<scheme>[a-z+]+://)(?:.*@)?(?P<place>[^@?]*)(?:\?.*)?", re.DOTALL)
 
 
 @contextmanager
@@ -59,6 +61,14 @@ def _placed(fault: Reason, path: str) -> Reason:
     return Reason(fault.code, {"file": path, **rest})
 
 
+def _public(database: str) -> str:
+    """Give an address without anything that could be secret; a file's as it is."""
+    if database.startswith("sqlite:"):
+        return database
+    address = _ADDRESS.fullmatch(database)
+    return "" if address is None else f"{address['scheme']}{address['place']}"
+
+
 def failed(error: Exception, *, database: str) -> Answer:
     """Give the answer that an error of the `KNOWN` kinds is."""
     code = Exit.REFUSED
@@ -67,8 +77,7 @@ def failed(error: Exception, *, database: str) -> Answer:
         if isinstance(error, UnusableInput):
             code = Exit.UNUSABLE
     elif isinstance(error, StorageError):
-        shown = _PASSWORD.sub(r"\1:***", database)
-        reasons = (reason(error.code, database=shown, message=_message(error)),)
+        reasons = (reason(error.code, database=_public(database), message=_message(error)),)
         if isinstance(error, StorageUnusable):
             code = Exit.UNUSABLE
     elif isinstance(error, UsageError):

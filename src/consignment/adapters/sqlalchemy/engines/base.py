@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool, QueuePool
 
-from consignment.domain.errors import StorageBusy, StorageError
+from consignment.domain.errors import StorageBusy, StorageError, StorageUnusable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -131,6 +131,9 @@ class ServerDatabase:
             return self.engine.raw_connection()
         except PoolTimeout as error:
             raise StorageBusy("every connection is in use") from error
+        except TypeError as error:
+            # The driver's own way to say that it has no such parameter.
+            raise StorageUnusable(f"not a parameter of a connection: {error}") from error
         except DBAPIError as error:
             # SQLAlchemy asks an engine's first connection about the server, and wraps its errors.
             raise self.told(error.orig if isinstance(error.orig, Exception) else error) from error

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from consignment.domain.product import ConsignedProduct
     from consignment.domain.rule import SettlementRule
     from consignment.domain.sales_partner import SalesPartner
+    from consignment.ports.storage import Transaction
 
 __all__ = ["CatalogueBooksContract"]
 

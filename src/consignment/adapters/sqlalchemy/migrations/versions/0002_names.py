@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects.mysql import LONGTEXT
 
 from consignment.adapters.sqlalchemy.names import NameIndex
 from consignment.adapters.sqlalchemy.statements import Session
@@ -46,7 +47,7 @@ def upgrade() -> None:
         "name_forms",
         sa.Column("partner_id", _id(64), nullable=False),
         sa.Column("number", _id(64), nullable=False),
-        sa.Column("forms", sa.Text(), nullable=False),
+        sa.Column("forms", sa.Text().with_variant(LONGTEXT(), "mariadb"), nullable=False),
         sa.PrimaryKeyConstraint("partner_id", "number", name=op.f("pk_name_forms")),
         info={"placement": "partner"},
         mariadb_charset="utf8mb4",
