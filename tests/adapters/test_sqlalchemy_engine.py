@@ -37,7 +37,7 @@ from consignment.testing.builders import (
     a_tally_change,
     an_order,
 )
-from tests.engines import SERVERS, needed
+from tests.engines import SERVERS, empty, needed
 from tests.engines import address as server_address
 
 if TYPE_CHECKING:
@@ -476,3 +476,28 @@ def test_connections_of_failed_transactions_come_back(storage: SqlStorage) -> No
         with pytest.raises(KeyError):
             storage.read(lambda t: t.partners.get(["nobody"])["nobody"])
     storage.write(_add_fact)
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_unknown_parameters_are_unusable(name: str, tmp_path: Path) -> None:
+    """What the driver has no parameter for is told, and its value is not."""
+    url = f"{empty(name, tmp_path)}?nosuchoption=hush"
+    for use in (SqlStorage.open, schema_version, upgrade):
+        with pytest.raises(StorageUnusable, match="nosuchoption") as told:
+            use(url)
+        assert "hush" not in str(told.value)
+
+
+def test_a_server_without_a_database_is_unusable() -> None:
+    """An address that names no database is told as such."""
+    for use in (SqlStorage.open, schema_version, upgrade):
+        with pytest.raises(StorageUnusable, match="no database"):
+            use("mariadb://root@127.0.0.1:3306/")
+
+
+def test_nothing_of_an_address_that_cannot_be_read_is_told() -> None:
+    """A part of a password may be in what is wrong with it."""
+    with pytest.raises(StorageUnusable) as told:
+        database_at("postgresql://teller:hush")
+    assert "hush" not in str(told.value)
+    assert told.value.__cause__ is None

@@ -56,7 +56,12 @@ def test_a_password_is_not_shown() -> None:
     """Nothing of a database's address is told but the scheme, the hosts and the database."""
     for database, told in (
         ("postgresql://teller:secret@host/bank", "postgresql://host/bank"),
-        ("postgresql://teller:se@cret@host:5433/bank", "postgresql://host:5433/bank"),
+        ("postgresql+psycopg://teller@host:5433/bank", "postgresql+psycopg://host:5433/bank"),
+        ("postgresql://teller:se@cret@host/bank", ""),
+        ("postgresql://teller:sec/ret@host/bank", ""),
+        ("postgresql://teller:secret", ""),
+        ("postgresql://host/bank#password=secret", ""),
+        ("postgresql://host/bank?password=s@cret", ""),
         ("postgresql://host/bank?password=secret&sslmode=require", "postgresql://host/bank"),
         ("mariadb://desk:secret@n1,n2:3307/bank?ssl_key=secret", "mariadb://n1,n2:3307/bank"),
         ("postgresql:teller:secret@host", ""),

@@ -42,9 +42,12 @@ KNOWN = (ConsignmentError, UsageError, OSError)
 #: So many reasons are shown to people; with `--json` all are given.
 _SHOWN = 50
 
-#: An address: what may be shown of it is the scheme, the hosts and the database. A password may
-#: have any character in it, so whatever comes before the last `@` is left out, and the query too.
-_ADDRESS = re.compile(r"(?P<scheme>[a-z+]+://)(?:.*@)?(?P<place>[^@?]*)(?:\?.*)?", re.DOTALL)
+#: An address: what may be shown of it is the scheme, the hosts and the database. Where it is not
+#: plain which part is which, part of a password may stand anywhere.
+_HOST = r"[\w.-]+(?::\d+)?"
+_ADDRESS = re.compile(
+    rf"(?P<scheme>[\w+]+://)(?:[^@/?#]*@)?(?P<place>{_HOST}(?:,{_HOST})*(?:/[\w-]*)?)(?:\?[^@]*)?"
+)
 
 
 @contextmanager

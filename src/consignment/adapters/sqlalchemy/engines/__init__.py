@@ -106,8 +106,9 @@ def database_at(
             return PostgresqlDatabase(parsed, busy_timeout_s=busy_timeout_s)
         if backend == "mariadb":
             return MariadbDatabase(parsed, busy_timeout_s=busy_timeout_s)
-    except (ArgumentError, NoSuchModuleError, ValueError, TypeError) as error:
-        raise StorageUnusable(f"not the address of a database: {error}") from error
+    except (ArgumentError, NoSuchModuleError, ValueError, TypeError):
+        # What is wrong with it may be told with a part of its password.
+        raise StorageUnusable("not the address of a database") from None
     except ImportError as error:
         driver = _EXTRAS[backend]
         raise StorageUnusable(

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool, QueuePool
 
-from consignment.domain.errors import StorageBusy, StorageError, StorageUnusable
+from consignment.domain.errors import StorageBusy, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from sqlalchemy.engine import URL, Connection, Engine
-    from sqlalchemy.pool import PoolProxiedConnection
+    from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 __all__ = ["Database", "ServerDatabase"]
 
@@ -103,6 +104,7 @@ class ServerDatabase:
         self._url = url
         self._connect_args = dict(connect_args)
         self._process = os.getpid()
+        self._lost_at = 0.0
         self.engine = create_engine(
             url,
             connect_args=self._connect_args,
@@ -116,6 +118,7 @@ class ServerDatabase:
             # Whoever takes a connection ends the transaction, so the pool need not.
             pool_reset_on_return=None,
         )
+        event.listen(self.engine, "connect", _note_age)
 
     def told(self, error: Exception) -> StorageError:
         """Give the error of ours that one of the driver's means."""
@@ -128,22 +131,24 @@ class ServerDatabase:
             self._process = os.getpid()
             self.engine.dispose(close=False)
         try:
-            return self.engine.raw_connection()
+            connection = self.engine.raw_connection()
+            while connection.info["made"] < self._lost_at:
+                # It waited in the pool while another one was lost.
+                connection.invalidate()
+                connection = self.engine.raw_connection()
         except PoolTimeout as error:
             raise StorageBusy("every connection is in use") from error
-        except TypeError as error:
-            # The driver's own way to say that it has no such parameter.
-            raise StorageUnusable(f"not a parameter of a connection: {error}") from error
         except DBAPIError as error:
             # SQLAlchemy asks an engine's first connection about the server, and wraps its errors.
             raise self.told(error.orig if isinstance(error.orig, Exception) else error) from error
         except self.engine.dialect.loaded_dbapi.Error as error:
             raise self.told(error) from error
+        return connection
 
     def lost(self, connection: PoolProxiedConnection, why: StorageError) -> None:  # noqa: ARG002 - there is one place
         """Give up a connection, and those that wait in the pool: they were most likely lost too."""
         connection.invalidate()
-        self.engine.dispose()
+        self._lost_at = monotonic()
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -162,6 +167,11 @@ class ServerDatabase:
         except self.engine.dialect.loaded_dbapi.Error as error:
             raise self.told(error) from error
 
-    def _own_engine(self) -> Engine:
+    def _own_engine(self, **changes: object) -> Engine:
         """Give an engine for one connection with transactions by SQLAlchemy's means."""
-        return create_engine(self._url, connect_args=self._connect_args, poolclass=NullPool)
+        arguments = {**self._connect_args, **changes}
+        return create_engine(self._url, connect_args=arguments, poolclass=NullPool)
+
+
+def _note_age(_: object, record: ConnectionPoolEntry) -> None:
+    record.info["made"] = monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
@@ -69,7 +70,10 @@ class MariadbDatabase(ServerDatabase):
     """
 
     def __init__(self, url: URL, *, busy_timeout_s: float) -> None:
+        if not url.database:
+            raise StorageUnusable("the address names no database")
         self._busy_timeout_s = busy_timeout_s
+        self._check_parameters(url)
         address = url.set(drivername="mariadb+pymysql", query={})
         super().__init__(
             address, self._options(url), busy_timeout_s=busy_timeout_s, paramstyle="format"
@@ -96,10 +100,20 @@ class MariadbDatabase(ServerDatabase):
             + ", ".join(f"{name} = {value}" for name, value in settings.items()),
             # A server that is gone without a word is noticed; a wait for a lock is shorter.
             "connect_timeout": 5,
-            "read_timeout": seconds + 55,
+            "read_timeout": seconds + 25,
             "write_timeout": 30,
             **given,
         }
+
+    @staticmethod
+    def _check_parameters(url: URL) -> None:
+        """Raise `StorageUnusable` for what the driver has no parameter for."""
+        import pymysql  # noqa: PLC0415 - by an extra
+
+        known = signature(pymysql.connections.Connection.__init__).parameters
+        unknown = sorted(url.query.keys() - known.keys())
+        if unknown:
+            raise StorageUnusable(f"not parameters of a connection: {', '.join(unknown)}")
 
     def begin(self, connection: PoolProxiedConnection, *, writing: bool) -> None:
         """Begin; sessions are at READ COMMITTED, which only a reader has to leave."""
@@ -130,7 +144,8 @@ class MariadbDatabase(ServerDatabase):
 
         So a revision that broke off is there in part, and its statements can be run again.
         """
-        engine = self._own_engine()
+        # Building an index of what is there already may take long.
+        engine = self._own_engine(read_timeout=None)
         try:
             with engine.connect() as connection:
                 name = f"consignment upgrade of {self._url.database}"[:64]

@@ -126,6 +126,8 @@ class PostgresqlDatabase(ServerDatabase):
             if isinstance(error, dbapi.OperationalError):
                 # Without a code nobody answered: refused, timed out or hung up.
                 return _unreachable(error)
+            if "invalid connection option" in str(error):
+                return StorageUnusable(f"not parameters of a connection: {_first_line(error)}")
             return StorageError(f"the database refuses: {error}")
         kind = _CODES.get(code) or _CLASSES.get(code[:2], StorageError)
         return kind(f"{_first_line(error)} ({code})")
@@ -139,6 +141,10 @@ class PostgresqlDatabase(ServerDatabase):
                 connection.execute(
                     text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADE_LOCK}
                 )
+                # What is there already is read and written as a whole.
+                for setting in ("enable_seqscan", "enable_bitmapscan"):
+                    connection.execute(text(f"SET LOCAL {setting} = on"))
+                connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
                 yield connection
         finally:
             engine.dispose()
