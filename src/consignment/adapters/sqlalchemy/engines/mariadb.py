@@ -144,7 +144,9 @@ class MariadbDatabase(ServerDatabase):
 
         So a revision that broke off is there in part, and its statements can be run again.
         """
-        # Building an index of what is there already may take long.
+        # A server that says nothing is noticed here. Then there is no limit: building an index of
+        # what is there already may take long.
+        self.connection().close()
         engine = self._own_engine(read_timeout=None)
         try:
             with engine.connect() as connection:
