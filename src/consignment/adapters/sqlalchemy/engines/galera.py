@@ -347,6 +347,8 @@ class GaleraDatabase:
             for node in sorted(self._nodes, key=lambda each: each.name):
                 try:
                     connections.append(locks.enter_context(node.upgrading()))
+                except StorageUnreachable as error:
+                    node.failed(error)
                 except DBAPIError as error:
                     told = node.told(error.orig if isinstance(error.orig, Exception) else error)
                     if not isinstance(told, StorageUnreachable):
