@@ -1,4 +1,4 @@
-"""Eight processes at once, on each engine: every count comes out exactly, and nobody deadlocks.
+"""Eight processes at once, on each engine: every count comes out exactly, and nobody deadlocks (but: `CIRCLES`).
 
 What the counters must be is computed anew from the rows that they count (`snapshot.check`).
 Deadlocks are counted where the engine tells the process of them (`Crew.at_once`), and by the
@@ -377,7 +377,7 @@ def rush(crew: Crew, place: Place, *, quotas: bool) -> None:
 
 
 def test_everything_at_once(crew: Crew, place: Place) -> None:
-    """Everything but setting quotas: all counts are exact, and nobody waits in a circle."""
+    """Everything but setting quotas: all counts are exact, and on PostgreSQL nobody deadlocks."""
     rush(crew, place, quotas=False)
 
 
