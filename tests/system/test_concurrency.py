@@ -1,4 +1,4 @@
-"""Eight processes at once, on each engine: every count comes out exactly, and nobody deadlocks (but: `CIRCLES`).
+"""Eight processes at once, on each engine: every count is exact; who may deadlock, `CIRCLES` says.
 
 What the counters must be is computed anew from the rows that they count (`snapshot.check`).
 Deadlocks are counted where the engine tells the process of them (`Crew.at_once`), and by the
