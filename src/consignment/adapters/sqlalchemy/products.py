@@ -52,17 +52,6 @@ _TALLIES = tables.tallies.c
 _NOTHING = Tally()
 _NO_FIGURES = (*[0] * 9, *[None] * 3)
 
-_COUNTS = (
-    "ordered",
-    "procured",
-    "sold",
-    "returned",
-    "sent_back",
-    "written_off",
-    "settled",
-    "gross_sales_minor",
-    "returns_minor",
-)
 _READ = (
     _PRODUCTS.partner_id,
     _PRODUCTS.number,
@@ -77,7 +66,7 @@ _READ = (
     _PRODUCTS.on_sale_until,
     _PRODUCTS.attributes,
     _PRODUCTS.revision,
-    *(_PRODUCTS[name] for name in _COUNTS),
+    *(_PRODUCTS[name] for name in tables.COUNTS),
     _PRODUCTS.first_sale_at,
     _PRODUCTS.last_sale_at,
     _PRODUCTS.last_report_at,
@@ -157,14 +146,14 @@ def _adding(table: Table, *where: str) -> Statement:
         update(table)
         .values(
             {
-                **{name: c[name] + bindparam(f"{name}_") for name in _COUNTS},
+                **{name: c[name] + bindparam(f"{name}_") for name in tables.COUNTS},
                 "first_sale_at": _earlier(c.first_sale_at),
                 "last_sale_at": _later(c.last_sale_at),
                 "last_report_at": _later(c.last_report_at),
             }
         )
         .where(*(c[name] == bindparam(f"{name}_") for name in where)),
-        *(f"{name}_" for name in _COUNTS),
+        *(f"{name}_" for name in tables.COUNTS),
         "first_sale_at_than",
         "first_sale_at_",
         "last_sale_at_than",
@@ -194,7 +183,7 @@ def _summed(*names: str) -> Statement:
         select(
             _TALLIES.partner_id,
             _TALLIES.product_number,
-            *(func.sum(_TALLIES[name]) for name in _COUNTS),
+            *(func.sum(_TALLIES[name]) for name in tables.COUNTS),
             func.min(_TALLIES.first_sale_at),
             func.max(_TALLIES.last_sale_at),
             func.max(_TALLIES.last_report_at),

@@ -1,7 +1,7 @@
 """Statements: written in SQLAlchemy Core, compiled once, carried out on the driver's cursor.
 
 A statement for many rows is carried out as one where the engine has a way to send them together
-(see `_set_based`): on a server the round trips cost more than the work.
+(see `_many`): on a server the round trips cost more than the work.
 
 SQLAlchemy writes the SQL for each engine, and keeps the connections. Between compiling and the
 driver it does nothing here, because each of its executions costs as much as ten of SQLite's:
@@ -160,8 +160,13 @@ class _Compiled:
             return dict(zip(self._names, values, strict=True))
         return values if self._pick is None else self._pick(values)
 
+    def parameters_of(self, rows: Sequence[Row]) -> Any:  # noqa: ANN401 - what the driver takes
+        """Give the driver's parameters for the only row."""
+        (row,) = rows
+        return self.parameters(row)
+
     def many(self, rows: Sequence[Row]) -> Sequence[Any]:
-        """Give the driver's parameters for several rows."""
+        """Give the driver's parameters for several rows, one after the other."""
         if self._positional and self._pick is None:
             return rows
         return [self.parameters(row) for row in rows]
@@ -187,6 +192,10 @@ class _Many:
             if mark not in names and mark in (compiled.positiontup or compiled.bind_names.values())
         }
 
+    def parameters_of(self, rows: Sequence[Row]) -> Any:  # noqa: ANN401 - what the driver takes
+        """Give the driver's parameters for all rows."""
+        raise NotImplementedError
+
 
 class _Arrays(_Many):
     """PostgreSQL: an array for each column (`unnest`); or COPY, which is four times as fast."""
@@ -200,7 +209,7 @@ class _Arrays(_Many):
         if isinstance(core, Insert) and core._post_values_clause is None:  # noqa: SLF001 - as below
             self.copy = f"COPY {core.table.name} ({', '.join(names)}) FROM STDIN"
 
-    def parameters(self, rows: Sequence[Row]) -> Any:  # noqa: ANN401 - what the driver takes
+    def parameters_of(self, rows: Sequence[Row]) -> Any:  # noqa: ANN401 - what the driver takes
         columns = map(_array, zip(*rows, strict=True))
         return {**dict(zip(self._names, columns, strict=True)), **self._constants}
 
@@ -247,7 +256,7 @@ class _Document(_Many):
             f"STRAIGHT_JOIN {target} FORCE INDEX (PRIMARY) SET {self.text[len(head) :]}"
         )
 
-    def parameters(self, rows: Sequence[Row]) -> Any:  # noqa: ANN401 - what the driver takes
+    def parameters_of(self, rows: Sequence[Row]) -> Any:  # noqa: ANN401 - what the driver takes
         document = json.dumps(rows, ensure_ascii=False)
         if self._positional:
             return (document, *self._constants.values())
@@ -267,7 +276,7 @@ def _json_type(kind: TypeEngine[Any]) -> str:
     return "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin"
 
 
-def _many(core: Any, names: tuple[str, ...], dialect: Dialect) -> _Arrays | _Document | None:  # noqa: ANN401 - any statement
+def _many(core: Any, names: tuple[str, ...], dialect: Dialect) -> _Many | None:  # noqa: ANN401 - any statement
     """Rewrite an insert or update of one row into one of many; None where there is no such way.
 
     (The driver of MariaDB writes an insert's rows into one statement by itself.)
@@ -341,7 +350,7 @@ class Statement:
         self._write = (lambda _: core) if isinstance(core, Executable) else core
         self._names = names
         self._forms: dict[tuple[str, int | None, Lock | None], _Compiled] = {}
-        self._many: dict[str, _Arrays | _Document | None] = {}
+        self._many: dict[str, _Many | None] = {}
 
     def _core(self, dialect: Dialect) -> tuple[Executable, tuple[str, ...]]:
         core = self._write(dialect.name)
@@ -365,7 +374,7 @@ class Statement:
             found = self._forms[form] = _Compiled(core, dialect, names, keys)
         return found
 
-    def many(self, dialect: Dialect) -> _Arrays | _Document | None:
+    def many(self, dialect: Dialect) -> _Many | None:
         """Give the form that carries many rows at once, None where there is none."""
         if dialect.name not in self._many:
             core, names = self._core(dialect)
@@ -491,18 +500,16 @@ class Session:
         if not rows:
             return 0
         self.flush()
+        form = self._form(statement, rows)
         try:
-            if len(rows) == 1:
-                form = statement.compiled(self._dialect)
-                self._cursor.execute(form.text, form.parameters(rows[0]))
-            elif (many := statement.many(self._dialect)) is not None:
-                if len(rows) >= _COPIED_FROM and isinstance(many, _Arrays) and many.copy:
-                    self._copy(many.copy, rows)
-                    return len(rows)
-                self._cursor.execute(many.text, many.parameters(rows))
+            if isinstance(form, _Arrays) and form.copy and len(rows) >= _COPIED_FROM:
+                self._copy(form.copy, rows)
+                return len(rows)
+            if form is not None:
+                self._cursor.execute(form.text, form.parameters_of(rows))
             else:
-                form = statement.compiled(self._dialect)
-                self._cursor.executemany(form.text, form.many(rows))
+                each = statement.compiled(self._dialect)
+                self._cursor.executemany(each.text, each.many(rows))
         except self._errors as error:
             raise self._failed(error) from error
         return self._cursor.rowcount
@@ -547,17 +554,20 @@ class Session:
         self.check_writable()
         if not rows:
             return True
-        if len(rows) == 1:
-            one = statement.compiled(self._dialect)
-            text, parameters, table_name = one.text, one.parameters(rows[0]), one.table
-        elif (many := statement.many(self._dialect)) is not None:
-            text, parameters, table_name = many.text, many.parameters(rows), many.table
-        else:
+        form = self._form(statement, rows)
+        if form is None:
             return False
-        if any(write.table == table_name for write in self._gathered):
+        if any(write.table == form.table for write in self._gathered):
             self.flush()
-        self._gathered.append(_Write(text, parameters, table_name, expected, what))
+        parameters = form.parameters_of(rows)
+        self._gathered.append(_Write(form.text, parameters, form.table, expected, what))
         return True
+
+    def _form(self, statement: Statement, rows: Sequence[Row]) -> _Compiled | _Many | None:
+        """Give the form that carries all rows in one go, None where each goes by itself."""
+        if len(rows) == 1:
+            return statement.compiled(self._dialect)
+        return statement.many(self._dialect)
 
     def flush(self) -> None:
         """Carry out what was gathered; before a commit, and before anything else."""

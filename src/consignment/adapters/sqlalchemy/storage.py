@@ -223,10 +223,10 @@ class SqlStorage:
             return result
 
     def _commit(self, connection: PoolProxiedConnection, session: Session, result: object) -> None:
-        session.flush()
         if session.failure is not None:
             # An error that `work` kept to itself: what it wrote may not be whole.
             raise session.failure
+        session.flush()
         database = self._database
         try:
             connection.commit()

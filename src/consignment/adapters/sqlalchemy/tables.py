@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from sqlalchemy.types import TypeEngine
 
 __all__ = [
+    "COUNTS",
     "GOODS_MOVE",
     "OPEN_STATES",
     "decisions",
@@ -269,7 +270,8 @@ product_numbers: Final = _table(
     row_id=False,
 )
 
-_COUNTS = (
+#: What a tally counts, in counts and minor units.
+COUNTS: Final = (
     "ordered",
     "procured",
     "sold",
@@ -292,7 +294,7 @@ def _tally_exact() -> CheckConstraint:
 
 def _goods_hold() -> list[CheckConstraint]:
     return [
-        *_not_negative(*_COUNTS),
+        *_not_negative(*COUNTS),
         _check("returned <= sold", "returned_within_sold"),
         _check("procured <= ordered", "procured_within_ordered"),
         _check("procured - sold + returned - sent_back - written_off >= 0", "unsold_not_negative"),
@@ -319,7 +321,7 @@ products: Final = _table(
     _may("attributes", _text()),
     _need("revision", BigInteger()),
     # The tally over all orders stands here, so that one read answers how a product sells.
-    *(_need(count, BigInteger(), "0") for count in _COUNTS),
+    *(_need(count, BigInteger(), "0") for count in COUNTS),
     _may("first_sale_at", BigInteger()),
     _may("last_sale_at", BigInteger()),
     _may("last_report_at", BigInteger()),
@@ -364,7 +366,7 @@ tallies: Final = _table(
     _need("product_number", _id()),
     _need("sales_partner_id", _id()),
     _need("business_line", _id()),
-    *(_need(count, BigInteger()) for count in _COUNTS),
+    *(_need(count, BigInteger()) for count in COUNTS),
     _may("first_sale_at", BigInteger()),
     _may("last_sale_at", BigInteger()),
     _may("last_report_at", BigInteger()),

@@ -47,7 +47,6 @@ _CODES: dict[int, type[StorageError]] = {
     1044: StorageUnusable,  # access denied to the database
     1045: StorageUnusable,  # access denied
     1142: StorageUnusable,  # a privilege is missing
-    1046: StorageUnusable,  # the address names no database
     1049: StorageUnusable,  # no such database
     1698: StorageUnusable,  # access denied
     1047: StorageUnreachable,  # a node that is not part of its cluster at the moment
